@@ -1,0 +1,110 @@
+// swift-tools-version: 6.3
+//
+// One target per layer; a target imports only from layers below it, or from a sibling
+// that is listed in its dependencies. SwiftPM does not enforce the direction (an undeclared
+// import of a module that happens to be built compiles), so `ArchitectureTests` reads the
+// import lines and holds them against `dependencies` here.
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableExperimentalFeature("Lifetimes"),
+]
+
+/// A Swift target of the library with the house's settings.
+func layer(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+/// A Swift Testing target named for the layer that it tests.
+func tests(_ layer: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .testTarget(
+        name: "\(layer)Tests",
+        dependencies: [.byName(name: layer)] + dependencies,
+        exclude: [],
+        swiftSettings: swiftSettings
+    )
+}
+
+let package = Package(
+    name: "crayon",
+    products: [
+        .executable(name: "crayon", targets: ["crayon"]),
+        .library(name: "CrayonKit", targets: ["CrayonKit"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    ],
+    targets: [
+        // Layer 0: C kernels and Debian's libraries.
+        .target(name: "CKernels"),
+        .target(
+            name: "CSentencePiece",
+            linkerSettings: [.linkedLibrary("sentencepiece"), .linkedLibrary("stdc++")]
+        ),
+        .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+        .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CPNG", pkgConfig: "libpng", providers: [.apt(["libpng-dev"])]),
+        .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        // Layer 1: bytes, text, tensors, what a model consists of.
+        layer("Bytes", ["CCrypto"]),
+        layer("JSON", ["Bytes"]),
+        layer("Tensors", ["Bytes"]),
+        layer("Kernels", ["Bytes", "Tensors", "CKernels", "COpenBLAS"]),
+        layer("Architecture", ["Bytes", "JSON", "Tensors"]),
+
+        // Layer 2: numbers and files.
+        layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
+        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization"]),
+        layer("BundleFormat", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
+        layer("Tokenization", ["Bytes", "JSON", "Architecture", "CSentencePiece"]),
+        layer("Images", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "CPNG", "CJPEG"]),
+
+        // Layer 3 and 4: the model.
+        layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
+        layer(
+            "Models",
+            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Layers"]),
+
+        // Layer 5 and 6: jobs.
+        layer(
+            "Inference",
+            ["Bytes", "Tensors", "Kernels", "Architecture", "Layers", "Models", "Tokenization", "Images"]),
+        layer(
+            "Conversion",
+            [
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Models", "Inference",
+            ]),
+        layer(
+            "Verification",
+            [
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Models", "Inference", "Conversion",
+            ]),
+
+        // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.
+        layer(
+            "CrayonKit",
+            [
+                "Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Tokenization",
+                "Images", "Layers", "Models", "Inference", "Conversion", "Verification",
+            ]),
+        .executableTarget(
+            name: "crayon",
+            dependencies: [
+                "CrayonKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+
+        tests("Bytes"), tests("JSON"),
+    ],
+    cxxLanguageStandard: .cxx17
+)

@@ -1,0 +1,3 @@
+#ifndef CRAYON_CJPEG_H
+#define CRAYON_CJPEG_H
+#endif

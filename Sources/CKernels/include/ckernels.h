@@ -1,0 +1,3 @@
+#ifndef CRAYON_CKERNELS_H
+#define CRAYON_CKERNELS_H
+#endif
