@@ -35,7 +35,8 @@ public struct CrayonError: Error, Equatable, Sendable {
     public var advice: String?
 
     public init(
-        _ code: Code, in place: String, item: String? = nil, found: String, expected: String? = nil, advice: String? = nil
+        _ code: Code, in place: String, item: String? = nil, found: String, expected: String? = nil,
+        advice: String? = nil
     ) {
         self.code = code
         self.place = place

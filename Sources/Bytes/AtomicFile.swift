@@ -1,0 +1,120 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// A file that appears under its final name whole or not at all.
+///
+/// Bytes go to a temporary file in the same folder; `commit` syncs it, renames it over the final name
+/// and syncs the folder. A value that is dropped without `commit` takes its temporary file with it.
+public final class AtomicFile: @unchecked Sendable {
+    // @unchecked: `write` is `pwrite` on disjoint ranges, which the kernel lets threads do at once.
+    public let path: String
+    /// `.NAME.crayon-partial-PID`: recognisable, hidden, and unlike any file that Crayon reads.
+    public let temporaryPath: String
+    private let descriptor: Int32
+    private var isCommitted = false
+
+    /// - Throws: `CrayonError` when the folder does not exist or cannot be written.
+    public init(path: String) throws(CrayonError) {
+        self.path = path
+        let folder = Self.folder(of: path)
+        let name = path.split(separator: "/", omittingEmptySubsequences: true).last.map(String.init) ?? ""
+        guard !name.isEmpty, name != ".", name != ".." else {
+            throw CrayonError(.usage, in: path, found: "no file name", expected: "the path of a file to write")
+        }
+        var status = stat()
+        if stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+            throw CrayonError(
+                .usage, in: path, found: "a folder", expected: "the path of a file to write",
+                advice: "Name a file in it.")
+        }
+        temporaryPath = "\(folder)/.\(name).crayon-partial-\(getpid())"
+        unlink(temporaryPath)
+        descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw .system(errno, in: path, while: "creating a file beside it") }
+        Interruption.unlinkOnSignal(temporaryPath)
+    }
+
+    deinit {
+        close(descriptor)
+        if !isCommitted {
+            unlink(temporaryPath)
+            Interruption.forget(temporaryPath)
+        }
+    }
+
+    /// Writes all of `bytes` at `offset`. Safe to call from several threads for disjoint ranges.
+    public func write(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(CrayonError) {
+        var done = 0
+        while done < bytes.count {
+            let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+            if written < 0 {
+                if errno == EINTR { continue }
+                throw .system(errno, in: path, while: "writing at byte \(offset + done)")
+            }
+            done += written
+        }
+    }
+
+    public func write(_ bytes: [UInt8], at offset: Int) throws(CrayonError) {
+        do {
+            try bytes.withUnsafeBytes { try write($0, at: offset) }
+        } catch let error as CrayonError {
+            throw error
+        } catch {
+            throw CrayonError(.io, in: path, found: "\(error)")
+        }
+    }
+
+    /// Waits until everything written so far is on disk, so that `commit` has little left to wait for.
+    /// For a thread that does nothing but write.
+    public func flush() { fdatasync(descriptor) }
+
+    /// Reads back what was written, for digests of ranges that were filled out of order.
+    public func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(CrayonError) {
+        var done = 0
+        while done < bytes.count {
+            let got = pread(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
+            if got < 0 {
+                if errno == EINTR { continue }
+                throw .system(errno, in: path, while: "reading back at byte \(offset + done)")
+            }
+            if got == 0 {
+                throw CrayonError(.io, in: path, found: "end of file at byte \(offset + done) while reading back")
+            }
+            done += got
+        }
+    }
+
+    /// Makes the file durable and visible under its final name.
+    public func commit() throws(CrayonError) {
+        precondition(!isCommitted)
+        guard fsync(descriptor) == 0 else { throw .system(errno, in: path, while: "syncing to disk") }
+        guard rename(temporaryPath, path) == 0 else { throw .system(errno, in: path, while: "renaming into place") }
+        isCommitted = true
+        Interruption.forget(temporaryPath)
+        let folder = open(Self.folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if folder >= 0 {
+            // Some file systems refuse to sync a folder; the rename itself has succeeded.
+            fsync(folder)
+            close(folder)
+        }
+    }
+
+    /// Writes a whole small file atomically.
+    public static func write(_ bytes: [UInt8], to path: String) throws(CrayonError) {
+        let file = try AtomicFile(path: path)
+        try file.write(bytes, at: 0)
+        try file.commit()
+    }
+
+    private static func folder(of path: String) -> String {
+        var parts = path.split(separator: "/", omittingEmptySubsequences: true)
+        if !parts.isEmpty { parts.removeLast() }
+        let joined = parts.joined(separator: "/")
+        if path.hasPrefix("/") { return "/" + joined }
+        return joined.isEmpty ? "." : joined
+    }
+}

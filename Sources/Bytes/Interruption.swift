@@ -1,0 +1,60 @@
+private import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Takes temporary files away when the process is told to end (SIGINT, SIGTERM, SIGHUP).
+///
+/// A signal handler may only call async-signal-safe functions, so the paths sit in a fixed table of C
+/// strings that the handler walks with `unlink`.
+enum Interruption {
+    private static let capacity = 64
+    /// Slots are set and cleared by one atomic store each; a handler sees a whole path or none.
+    nonisolated(unsafe) private static let slots: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?> = {
+        let slots = UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>.allocate(capacity: capacity)
+        slots.initialize(repeating: nil, count: capacity)
+        return slots
+    }()
+    private static let table = Mutex<[String: Int]>([:])
+    private static let installed: Void = {
+        _ = slots
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            var action = sigaction()
+            sigaction(signal, nil, &action)
+            // Someone who ignores the signal (nohup) keeps ignoring it.
+            let current = unsafeBitCast(action, to: (UInt, UInt).self).0
+            if current == UInt(bitPattern: unsafeBitCast(SIG_IGN, to: Int.self)) { continue }
+            var ours = sigaction()
+            ours.__sigaction_handler.sa_handler = { number in
+                for index in 0..<Interruption.capacity {
+                    if let path = Interruption.slots[index] { unlink(path) }
+                }
+                // Die of the signal itself, so that a shell sees why.
+                Glibc.signal(number, SIG_DFL)
+                raise(number)
+            }
+            sigaction(signal, &ours, nil)
+        }
+    }()
+
+    static func unlinkOnSignal(_ path: String) {
+        _ = installed
+        table.withLock { table in
+            guard let free = (0..<capacity).first(where: { slots[$0] == nil }) else { return }
+            slots[free] = strdup(path)
+            table[path] = free
+        }
+    }
+
+    static func forget(_ path: String) {
+        table.withLock { table in
+            guard let index = table.removeValue(forKey: path) else { return }
+            let old = slots[index]
+            slots[index] = nil
+            free(old)
+        }
+    }
+}
