@@ -1,0 +1,120 @@
+"""Fixtures in the published CoLLaVO layout and in InternLM's own layouts, with logits from `model.py`."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from checkpoints import load, source_tensors, with_nf4_backbone
+from fixtures_base import Case, add_greedy, add_probe, labels, must_matter, random_prompt, without_bias, without_rope_scaling
+from model import forward
+from random_models import Clip, Language, internlm, internlm2, published, save
+
+
+def golden(out: Path, source: Path) -> Case:
+    """A copy of the case whose logits the published code made."""
+    shutil.rmtree(out / "golden", ignore_errors=True)
+    (out / "golden").mkdir(parents=True)
+    for name in ("probe-fp32.safetensors", "probe-nf4.safetensors", "nf4-expected.safetensors", "dynamic_map_f32le.bin"):
+        shutil.copyfile(source / name, out / "golden" / name)
+    (out / "golden" / "collavo-tiny").mkdir()
+    for file in sorted((source / "collavo-tiny").iterdir()):
+        shutil.copyfile(file, out / "golden" / "collavo-tiny" / file.name)
+    case = Case(
+        name="golden",
+        covers="the published code's own logits, codes and scales",
+        inputs={"checkpoint": "golden/collavo-tiny"},
+        options={"vision-heads": 6},
+    )
+    for name, backbone in (("probe-fp32", "source"), ("probe-nf4", "nf4")):
+        tolerance = 1e-5 if backbone == "source" else 1e-4
+        entry = {"file": f"golden/{name}.safetensors", "covers": "one image", "precision": {"backbone": backbone}}
+        case.probes.append(entry | {"tolerance": tolerance})
+    return case
+
+
+def collavo_grouped(out: Path) -> Case:
+    clip = Clip(width=30, layers=2, heads=5, mlp=52, patch=7, image_size=35)
+    language = Language(
+        hidden=60, layers=2, heads=6, kv_heads=2, mlp=106, vocab=89, max_positions=40, rope_theta=5000,
+        rope_scaling={"type": "dynamic", "factor": 2.0}, eps=1e-6,
+    )  # fmt: skip
+    config, tensors = published(language, clip, rank=5, dtype=torch.bfloat16, seed=14)
+    save(out / "collavo-grouped", config, tensors)
+    model = load(out / "collavo-grouped")
+    case = Case(
+        name="collavo-grouped",
+        covers="published layout, bfloat16, 6 query and 2 KV heads of 10, sizes that no vector width divides, "
+        "5 CLIP heads of 6, dynamic RoPE beyond 40 positions, rank 5, vision_config in config.json",
+        inputs={"checkpoint": "collavo-grouped"},
+    )
+    image = random_prompt(110, 89, 12, images=1, size=35, grid=5)
+    prompts = {
+        "image": (image, "one image, 36 positions"),
+        "text": (random_prompt(111, 89, 8), "text only, 8 positions"),
+        "two-images": (random_prompt(112, 89, 13, images=2, size=35, grid=5), "two images, 61 positions, dynamic RoPE acts"),
+        "long-text": (random_prompt(113, 89, 57), "text only, 57 positions, dynamic RoPE acts"),
+        "no-maps": (replace(image, semantic_map=None, numbering_map=None), "an image without maps: row 0 everywhere"),
+    }
+    for name, (prompt, covers) in prompts.items():
+        extra = {"labels": labels(prompt, 89, 25)} if name in ("image", "long-text") else {}
+        add_probe(case, out, f"collavo-grouped/probe-{name}.safetensors", prompt, forward(model, prompt), covers, **extra)
+    for part in ("image", "crayon"):
+        must_matter(f"the {part} set", model, model.with_sets([s.name for s in model.sets if s.name != part]), image)
+    for name in ("two-images", "long-text"):
+        must_matter("RoPE scaling", model, without_rope_scaling(model), prompts[name][0])
+    for rounded, file, dtype in ((True, "probe-nf4", "bfloat16"), (False, "probe-nf4-f32", "float32")):
+        logits = forward(with_nf4_backbone(model, torch.bfloat16, rounded), image)
+        covers = f"one image, 4-bit weights dequantized to {dtype}" + (", as bitsandbytes does" if rounded else "")
+        add_probe(case, out, f"collavo-grouped/{file}.safetensors", image, logits, covers, "nf4", dequantized_to=dtype)
+    names = {f"collavo-grouped/probe-{n}.safetensors": prompts[n][0] for n in ("image", "text", "two-images")}
+    add_greedy(case, out, model, names)
+    return case
+
+
+def internlm2_plain(out: Path) -> Case:
+    language = Language(
+        hidden=48, layers=2, heads=4, kv_heads=2, mlp=100, vocab=77, max_positions=32, rope_theta=1e6,
+        rope_scaling={"type": "dynamic", "factor": 3.0},
+    )  # fmt: skip
+    save(out / "internlm2-plain", *internlm2(language, torch.float32, seed=12), shards=3)
+    model = load(out / "internlm2-plain")
+    case = Case(
+        name="internlm2-plain",
+        covers="Hugging Face InternLM2, float32 in three shards, fused wqkv, 4 query and 2 KV heads, dynamic RoPE beyond 32",
+        inputs={"checkpoint": "internlm2-plain"},
+    )
+    for k, length in enumerate((21, 32, 45)):
+        prompt = random_prompt(120 + k, 77, length)
+        covers = f"{length} positions" + (", dynamic RoPE acts" if length > 32 else "")
+        add_probe(case, out, f"internlm2-plain/probe-{k}.safetensors", prompt, forward(model, prompt), covers)
+        if length == 21:
+            logits = forward(with_nf4_backbone(model, torch.float32), prompt)
+            add_probe(case, out, "internlm2-plain/probe-nf4.safetensors", prompt, logits, covers, "nf4", dequantized_to="float32")
+    must_matter("RoPE scaling", model, without_rope_scaling(model), prompt)
+    return case
+
+
+def llama_bias(out: Path) -> Case:
+    language = Language(
+        hidden=48, layers=2, heads=3, kv_heads=3, mlp=116, vocab=71, bias=True, max_positions=24,
+        rope_scaling={"type": "dynamic"}, eps=1e-6,
+    )  # fmt: skip
+    save(out / "llama-bias", *internlm(language, torch.float16, seed=13))
+    model = load(out / "llama-bias")
+    case = Case(
+        name="llama-bias",
+        covers="InternLM-7B: Llama's names, float16, biases on q, k, v and o, RoPE under `rotary`: dynamic beyond 24 positions "
+        "with factor 1 where `scaling_factor` is not given",
+        inputs={"checkpoint": "llama-bias"},
+    )
+    for k, length in enumerate((5, 19, 41)):
+        prompt = random_prompt(130 + k, 71, length)
+        covers = f"{length} positions" + (", dynamic RoPE acts" if length > 24 else "")
+        add_probe(case, out, f"llama-bias/probe-{k}.safetensors", prompt, forward(model, prompt), covers)
+    must_matter("RoPE scaling", model, without_rope_scaling(model), prompt)
+    must_matter("the biases", model, without_bias(model), prompt)
+    assert any(name.endswith("o_proj.bias") for name in source_tensors(out / "llama-bias"))
+    return case
