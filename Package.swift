@@ -61,7 +61,9 @@ let package = Package(
         // Layer 2: numbers and files.
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
         layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization"]),
-        layer("BundleFormat", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
+        layer(
+            "BundleFormat",
+            ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
         layer("Tokenization", ["Bytes", "JSON", "Architecture", "CSentencePiece"]),
         layer("Images", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "CPNG", "CJPEG"]),
 
@@ -92,7 +94,8 @@ let package = Package(
         layer(
             "CrayonKit",
             [
-                "Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Tokenization",
+                "Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Tokenization",
                 "Images", "Layers", "Models", "Inference", "Conversion", "Verification",
             ]),
         .executableTarget(
@@ -105,6 +108,7 @@ let package = Package(
         ),
 
         tests("Bytes"), tests("JSON"),
+        .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17
 )

@@ -12,7 +12,8 @@ public struct ModelConfiguration: Codable, Equatable, Sendable {
 
     public init(
         layout: String, backbone: BackboneConfiguration, vision: VisionConfiguration? = nil,
-        crayon: CrayonConfiguration? = nil, lowRankSets: [LowRankSet] = [], tokens: SpecialTokens, prompt: PromptTemplate
+        crayon: CrayonConfiguration? = nil, lowRankSets: [LowRankSet] = [], tokens: SpecialTokens,
+        prompt: PromptTemplate
     ) {
         self.layout = layout
         self.backbone = backbone

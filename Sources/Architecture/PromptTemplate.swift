@@ -52,7 +52,8 @@ public struct PromptTemplate: Codable, Equatable, Sendable {
 
     /// The question alone, for text models without a chat form.
     public static let plain = PromptTemplate(
-        name: "plain", begin: "", image: "<image>", objects: "", user: "{question}", assistant: "", answer: "{answer}\n",
+        name: "plain", begin: "", image: "<image>", objects: "", user: "{question}", assistant: "",
+        answer: "{answer}\n",
         stop: [])
 
     public static let vicuna = PromptTemplate(
