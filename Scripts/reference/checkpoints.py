@@ -66,9 +66,14 @@ def role(name: str) -> str | None:
 
 
 def source_tensors(path: Path) -> Tensors:
-    """All tensors of a safetensors file, or of every one in a folder, under their source names and in their dtype."""
+    """All tensors of a safetensors file or of a checkpoint folder, under their source names and in their dtype."""
     tensors: Tensors = {}
-    for file in sorted(path.glob("*.safetensors")) if path.is_dir() else [path]:
+    files = [path]
+    if path.is_dir():  # probes may lie beside the weights
+        index = path / "model.safetensors.index.json"
+        named = set(json.loads(index.read_text())["weight_map"].values()) if index.exists() else {"model.safetensors"}
+        files = sorted(path / name for name in named)
+    for file in files:
         with safe_open(file, "pt") as opened:
             for name in opened.keys():
                 tensors[name] = opened.get_tensor(name)
@@ -170,7 +175,7 @@ def load_peft(folder: Path, name: str) -> tuple[LowRankSet, Tensors]:
     rank, alpha = config["r"], config["lora_alpha"]
     scale = alpha / math.sqrt(rank) if config["use_rslora"] else alpha / rank
     tensors: Tensors = {}
-    for key, tensor in source_tensors(folder).items():
+    for key, tensor in source_tensors(folder / "adapter_model.safetensors").items():
         found = re.fullmatch(r"base_model\.model\.model\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight", key)
         assert found is not None, key
         layer, module, side = found.groups()
@@ -178,10 +183,10 @@ def load_peft(folder: Path, name: str) -> tuple[LowRankSet, Tensors]:
     return LowRankSet(name, scale, scope="all"), tensors
 
 
-def load_parts(parts: Path, adapters: list[str], crayon_entry: str = "additive") -> Model:
-    """Parts given separately: `backbone/`, `clip/`, `crayon.safetensors` and the named PEFT folders."""
+def load_parts(parts: Path, clip: Path, adapters: list[str], crayon_entry: str = "additive") -> Model:
+    """Parts given separately: `backbone/`, `crayon.safetensors` and the named PEFT folders in `parts`, and a CLIP folder."""
     language = load(parts / "backbone")
-    tower, vision_tensors = load_clip(parts / "clip")
+    tower, vision_tensors = load_clip(clip)
     loaded = [load_peft(parts / name, name) for name in adapters]
     tensors = {**language.tensors, **vision_tensors, **roles(source_tensors(parts / "crayon.safetensors"))}
     for _, pairs in loaded:

@@ -9,7 +9,9 @@ from pathlib import Path
 import torch
 from checkpoints import load, source_tensors, with_nf4_backbone
 from fixtures_base import Case, add_greedy, add_probe, labels, must_matter, random_prompt, without_bias, without_rope_scaling
-from model import forward
+from fixtures_transformers import AGREE, as_llama, peer_logits
+from model import Prompt, forward
+from probes import relative_error
 from random_models import Clip, Language, internlm, internlm2, published, save
 
 
@@ -74,6 +76,12 @@ def collavo_grouped(out: Path) -> Case:
     return case
 
 
+def check_with_llama(folder: Path, prompt: Prompt, logits: torch.Tensor) -> None:
+    """InternLM is Llama under other names: transformers' Llama, given the same weights, must say the same."""
+    error = relative_error(logits, peer_logits(as_llama(folder), prompt))
+    assert error < AGREE, f"{folder.name}: model.py and transformers' Llama differ by {error:.1e}"
+
+
 def internlm2_plain(out: Path) -> Case:
     language = Language(
         hidden=48, layers=2, heads=4, kv_heads=2, mlp=100, vocab=77, max_positions=32, rope_theta=1e6,
@@ -89,7 +97,9 @@ def internlm2_plain(out: Path) -> Case:
     for k, length in enumerate((21, 32, 45)):
         prompt = random_prompt(120 + k, 77, length)
         covers = f"{length} positions" + (", dynamic RoPE acts" if length > 32 else "")
-        add_probe(case, out, f"internlm2-plain/probe-{k}.safetensors", prompt, forward(model, prompt), covers)
+        logits = forward(model, prompt)
+        check_with_llama(out / "internlm2-plain", prompt, logits)
+        add_probe(case, out, f"internlm2-plain/probe-{k}.safetensors", prompt, logits, covers)
         if length == 21:
             logits = forward(with_nf4_backbone(model, torch.float32), prompt)
             add_probe(case, out, "internlm2-plain/probe-nf4.safetensors", prompt, logits, covers, "nf4", dequantized_to="float32")
@@ -113,7 +123,9 @@ def llama_bias(out: Path) -> Case:
     for k, length in enumerate((5, 19, 41)):
         prompt = random_prompt(130 + k, 71, length)
         covers = f"{length} positions" + (", dynamic RoPE acts" if length > 24 else "")
-        add_probe(case, out, f"llama-bias/probe-{k}.safetensors", prompt, forward(model, prompt), covers)
+        logits = forward(model, prompt)
+        check_with_llama(out / "llama-bias", prompt, logits)
+        add_probe(case, out, f"llama-bias/probe-{k}.safetensors", prompt, logits, covers)
     must_matter("RoPE scaling", model, without_rope_scaling(model), prompt)
     must_matter("the biases", model, without_bias(model), prompt)
     assert any(name.endswith("o_proj.bias") for name in source_tensors(out / "llama-bias"))

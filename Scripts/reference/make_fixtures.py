@@ -14,6 +14,8 @@ from pathlib import Path
 import torch
 from fixtures_base import Case
 from fixtures_collavo import collavo_grouped, golden, internlm2_plain, llama_bias
+from fixtures_parts import parts
+from fixtures_transformers import clip, language_fixtures
 from random_models import write_json
 
 
@@ -26,6 +28,8 @@ def main() -> None:
     torch.set_num_threads(1)
     cases: list[Case] = [golden(out, arguments.golden)]
     cases += [make(out) for make in (collavo_grouped, internlm2_plain, llama_bias)]
+    cases += language_fixtures(out)
+    cases += [clip(out), parts(out)]
     write_json(out / "cases.json", {"cases": [case.entry() for case in cases]})
     for case in cases:
         size = sum(f.stat().st_size for f in (out / case.name).rglob("*") if f.is_file()) if (out / case.name).is_dir() else 0
