@@ -1,0 +1,32 @@
+public import Architecture
+public import Bytes
+public import Quantization
+
+/// A model whose weights can be asked for by role: an opened checkpoint, or a bundle.
+public protocol ModelSource: Sendable {
+    /// The path as the user named it.
+    var place: String { get }
+    var configuration: ModelConfiguration { get }
+    /// The weight that plays a role; nil when the model has none. Borrowed: mapped bytes are not copied.
+    func weight(_ role: Role) throws(CrayonError) -> StoredWeight?
+    /// The small files that belong to a model: tokenizer, configuration files of the source.
+    var files: [AuxiliaryFile] { get }
+}
+
+extension ModelSource {
+    /// - Returns: the file of that name; nil when the model carries none.
+    public func file(_ name: String) -> AuxiliaryFile? { files.first { $0.name == name } }
+}
+
+/// A small file carried with a model, as its bytes.
+public struct AuxiliaryFile: Sendable {
+    /// The name without a folder for the backbone's own files; those of other parts come under `vision/`
+    /// and `adapters/NAME/`.
+    public let name: String
+    public let region: ByteRegion
+
+    public init(name: String, region: ByteRegion) {
+        self.name = name
+        self.region = region
+    }
+}
