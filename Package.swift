@@ -107,7 +107,7 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
-        tests("Bytes"), tests("JSON"),
+        tests("Bytes"), tests("JSON"), tests("Tensors", ["Bytes"]), tests("Architecture", ["Tensors"]),
         .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17

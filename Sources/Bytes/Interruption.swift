@@ -25,8 +25,8 @@ enum Interruption {
             var action = sigaction()
             sigaction(signal, nil, &action)
             // Someone who ignores the signal (nohup) keeps ignoring it.
-            let current = unsafeBitCast(action, to: (UInt, UInt).self).0
-            if current == UInt(bitPattern: unsafeBitCast(SIG_IGN, to: Int.self)) { continue }
+            let current = unsafeBitCast(action.__sigaction_handler.sa_handler, to: Int.self)
+            if current == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
             var ours = sigaction()
             ours.__sigaction_handler.sa_handler = { number in
                 for index in 0..<Interruption.capacity {
