@@ -1,0 +1,156 @@
+public import Bytes
+
+/// How a picture becomes a vision tower's input.
+public struct ImagePreparation: Equatable, Sendable {
+    /// How the picture is scaled.
+    public enum Resampling: String, CaseIterable, Sendable {
+        /// Pillow's bilinear filter, antialiased: what the published CoLLaVO's evaluation does (detectron2's `Resize`).
+        case pillowBilinear = "pillow-bilinear"
+        /// Pillow's bicubic filter, antialiased: CLIP's own processor.
+        case pillowBicubic = "pillow-bicubic"
+        /// PyTorch's bilinear interpolation without antialiasing: what the published CoLLaVO's `demo.py` does.
+        case torchBilinear = "torch-bilinear"
+    }
+
+    /// How a picture of another shape is made square.
+    public enum Fit: String, CaseIterable, Sendable {
+        /// Both sides are scaled to the size, the aspect is lost: CoLLaVO.
+        case stretch
+        /// The shorter side is scaled to the size, the longer one cut at both ends: CLIP.
+        case centreCrop = "centre-crop"
+    }
+
+    /// Pixels a side of the result.
+    public var size: Int
+    public var fit: Fit
+    public var resampling: Resampling
+    /// For each channel, of samples in 0 ... 1.
+    public var mean: [Float]
+    public var standardDeviation: [Float]
+
+    /// OpenAI CLIP's, which CoLLaVO uses too.
+    public static let clipMean: [Float] = [0.48145466, 0.4578275, 0.40821073]
+    public static let clipStandardDeviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
+
+    public init(
+        size: Int, fit: Fit, resampling: Resampling, mean: [Float] = clipMean,
+        standardDeviation: [Float] = clipStandardDeviation
+    ) {
+        self.size = size
+        self.fit = fit
+        self.resampling = resampling
+        self.mean = mean
+        self.standardDeviation = standardDeviation
+    }
+
+    /// The published CoLLaVO's evaluation; its size is 490.
+    public static func collavo(size: Int) -> ImagePreparation {
+        ImagePreparation(size: size, fit: .stretch, resampling: .pillowBilinear)
+    }
+
+    /// Hugging Face's `CLIPImageProcessor`; the size of ViT-L/14-336 is 336.
+    public static func clip(size: Int) -> ImagePreparation {
+        ImagePreparation(size: size, fit: .centreCrop, resampling: .pillowBicubic)
+    }
+
+    /// - Throws: `CrayonError` for settings that cannot be used.
+    public func validate(in place: String) throws(CrayonError) {
+        // A side of 16384 needs 3 GB for its values alone.
+        guard (1...16384).contains(size) else {
+            throw CrayonError(.usage, in: place, item: "image size", found: "\(size)", expected: "1 ... 16384")
+        }
+        guard mean.count == 3, standardDeviation.count == 3, (mean + standardDeviation).allSatisfy(\.isFinite),
+            standardDeviation.allSatisfy({ $0 > 0 })
+        else {
+            throw CrayonError(
+                .usage, in: place, item: "image normalisation", found: "mean \(mean), standard deviation \(standardDeviation)",
+                expected: "three finite means and three positive deviations")
+        }
+    }
+
+    /// The picture at the model's size, before normalisation.
+    /// - Throws: `CrayonError` for a picture so long and thin that scaling it takes more than `RGBImage.mostPixels`.
+    /// - Precondition: the settings are valid.
+    public func resized(_ image: RGBImage) throws(CrayonError) -> RGBImage {
+        switch fit {
+        case .stretch: return try scaled(image, width: size, height: size)
+        case .centreCrop:
+            let short = min(image.width, image.height)
+            let long = max(image.width, image.height)
+            // Hugging Face truncates the longer side.
+            let newLong = Int((Double(size) * Double(long) / Double(short)).rounded(.towardZero))
+            let isWide = image.width > image.height
+            let all = try scaled(image, width: isWide ? newLong : size, height: isWide ? size : newLong)
+            return all.cropped(x: (all.width - size) / 2, y: (all.height - size) / 2, width: size, height: size)
+        }
+    }
+
+    /// The vision tower's input.
+    /// - Throws: as `resized`.
+    /// - Precondition: the settings are valid.
+    public func callAsFunction(_ image: RGBImage) throws(CrayonError) -> PixelValues { normalized(try resized(image)) }
+
+    /// `(sample - 255 mean) / (255 deviation)` in float32, as CoLLaVO computes it; the usual
+    /// `(sample / 255 - mean) / deviation` differs in the last bit.
+    /// - Precondition: the settings are valid.
+    public func normalized(_ image: RGBImage) -> PixelValues {
+        let plane = image.width * image.height
+        let values = [Float](unsafeUninitializedCapacity: 3 * plane) { target, count in
+            image.pixels.withUnsafeBufferPointer { source in
+                for channel in 0..<3 {
+                    let shift = mean[channel] * 255
+                    let divisor = standardDeviation[channel] * 255
+                    for index in 0..<plane {
+                        target[channel * plane + index] = (Float(source[index * 3 + channel]) - shift) / divisor
+                    }
+                }
+            }
+            count = 3 * plane
+        }
+        return PixelValues(width: image.width, height: image.height, values: values)
+    }
+
+    private func scaled(_ image: RGBImage, width: Int, height: Int) throws(CrayonError) -> RGBImage {
+        // The first of two passes leaves the height as it is.
+        guard width * max(image.height, height) <= RGBImage.mostPixels else {
+            throw CrayonError(
+                .unsupported, in: "picture", found: "\(image.width) x \(image.height) pixels to be scaled to \(width) x \(height)",
+                expected: "a picture less long and thin", advice: "Cut the picture.")
+        }
+        return switch resampling {
+        case .pillowBilinear: image.resizedLikePillow(width: width, height: height, filter: .bilinear)
+        case .pillowBicubic: image.resizedLikePillow(width: width, height: height, filter: .bicubic)
+        case .torchBilinear: image.resizedLikeTorch(width: width, height: height)
+        }
+    }
+}
+
+/// A normalised picture.
+public struct PixelValues: Equatable, Sendable {
+    public let width: Int
+    public let height: Int
+    /// `[3, height, width]`
+    public let values: [Float]
+
+    /// - Precondition: `values` holds `3 * height * width` elements.
+    public init(width: Int, height: Int, values: [Float]) {
+        precondition(values.count == 3 * width * height)
+        self.width = width
+        self.height = height
+        self.values = values
+    }
+}
+
+extension RGBImage {
+    /// - Precondition: the cut lies inside the picture.
+    func cropped(x: Int, y: Int, width newWidth: Int, height newHeight: Int) -> RGBImage {
+        precondition(x >= 0 && y >= 0 && newWidth <= width - x && newHeight <= height - y)
+        var cut: [UInt8] = []
+        cut.reserveCapacity(newWidth * newHeight * 3)
+        for row in y..<y + newHeight {
+            let start = (row * width + x) * 3
+            cut += pixels[start..<start + newWidth * 3]
+        }
+        return RGBImage(width: newWidth, height: newHeight, pixels: cut)
+    }
+}
