@@ -20,6 +20,9 @@ public struct CrayonConfiguration: Codable, Equatable, Sendable {
     }
 
     /// Which pixel of a panoptic map stands for a patch cell.
+    ///
+    /// The published code resizes Mask2Former's soft masks bilinearly, which looks at the cells' centres, and has no
+    /// rule for maps; `centre` is the nearest to what it does.
     public enum GridSampling: String, Codable, Sendable {
         /// `floor(i * size / grid)`: nearest interpolation as PyTorch does it.
         case corner
@@ -28,7 +31,7 @@ public struct CrayonConfiguration: Codable, Equatable, Sendable {
     }
 
     public init(
-        width: Int, semanticRows: Int, numberingRows: Int, entry: Entry, gridSampling: GridSampling = .corner,
+        width: Int, semanticRows: Int, numberingRows: Int, entry: Entry, gridSampling: GridSampling = .centre,
         categories: [PanopticCategory]
     ) {
         self.width = width

@@ -8,7 +8,8 @@ public enum BicubicGrid {
     /// - Returns: `[rows, columns, dim]`
     /// - Precondition: all sides are positive and `source` has the size that they give.
     public static func resize(
-        _ source: [Float], sourceRows: Int, sourceColumns: Int, rows: Int, columns: Int, dim: Int, antialias: Bool = false
+        _ source: [Float], sourceRows: Int, sourceColumns: Int, rows: Int, columns: Int, dim: Int,
+        antialias: Bool = false
     ) -> [Float] {
         precondition(sourceRows > 0 && sourceColumns > 0 && rows > 0 && columns > 0 && dim > 0)
         precondition(source.count == sourceRows * sourceColumns * dim)
@@ -21,7 +22,8 @@ public enum BicubicGrid {
             for (x, taps) in columnTaps.enumerated() {
                 for (index, weight) in taps {
                     accumulate(
-                        source, (y * sourceColumns + index) * dim, weight, into: &narrowed, (y * columns + x) * dim, dim)
+                        source, (y * sourceColumns + index) * dim, weight, into: &narrowed, (y * columns + x) * dim, dim
+                    )
                 }
             }
         }
@@ -48,7 +50,8 @@ public enum BicubicGrid {
     ) -> [Float] {
         precondition(leading >= 0 && table.count == (leading + sourceSide * sourceSide) * dim)
         let grid = resize(
-            Array(table[(leading * dim)...]), sourceRows: sourceSide, sourceColumns: sourceSide, rows: side, columns: side,
+            Array(table[(leading * dim)...]), sourceRows: sourceSide, sourceColumns: sourceSide, rows: side,
+            columns: side,
             dim: dim, antialias: antialias)
         return table[..<(leading * dim)] + grid
     }
@@ -75,7 +78,8 @@ private enum CubicTaps {
     }
 
     /// Four taps whatever the scale; those outside repeat the edge.
-    private static func plain(_ position: Int, from inputSize: Int, to outputSize: Int) -> [(index: Int, weight: Float)] {
+    private static func plain(_ position: Int, from inputSize: Int, to outputSize: Int) -> [(index: Int, weight: Float)]
+    {
         // In float32, as PyTorch has it: at this precision a position near an integer falls on the same side.
         let scale = Float(inputSize) / Float(outputSize)
         let centre = scale * (Float(position) + 0.5) - 0.5

@@ -1,11 +1,13 @@
-extension CrayonCategory {
+public import Architecture
+
+extension PanopticCategory {
     /// The 133 categories of COCO panoptic, in the order of their ids, which is the order of Mask2Former's and the
     /// published CoLLaVO's classes: 80 things, then 53 kinds of stuff.
     ///
     /// From `panoptic_coco_categories.json` of the COCO panoptic API.
-    public static let cocoPanoptic: [CrayonCategory] =
-        things.map { CrayonCategory(id: $0.0, name: $0.1, isThing: true) }
-        + stuff.map { CrayonCategory(id: $0.0, name: $0.1, isThing: false) }
+    public static let cocoPanoptic: [PanopticCategory] =
+        things.map { PanopticCategory(id: $0.0, name: $0.1, isThing: true) }
+        + stuff.map { PanopticCategory(id: $0.0, name: $0.1, isThing: false) }
 
     private static let things: [(Int, String)] = [
         (1, "person"), (2, "bicycle"), (3, "car"), (4, "motorcycle"), (5, "airplane"), (6, "bus"), (7, "train"),

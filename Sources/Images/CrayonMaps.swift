@@ -1,16 +1,7 @@
+public import Architecture
+
 /// How a panoptic map becomes a crayon prompt's rows.
 public struct CrayonMapping: Equatable, Sendable {
-    /// Which pixel of the map speaks for a cell of the grid.
-    ///
-    /// The published code has no rule of its own for maps: it resizes Mask2Former's soft masks bilinearly, which looks
-    /// at the cells' centres, and takes the strongest. `centre` is the nearest to that.
-    public enum GridSampling: String, CaseIterable, Sendable {
-        /// The pixel in the middle: `floor((i + 0.5) * height / grid)`.
-        case centre
-        /// The first pixel: PyTorch's `F.interpolate(mode="nearest")`, `floor(i * height / grid)` in float32.
-        case corner
-    }
-
     /// Where the boxes of the object sentence come from.
     public enum BoxSource: String, CaseIterable, Sendable {
         /// The cells of the grid, as in the published code.
@@ -20,20 +11,29 @@ public struct CrayonMapping: Equatable, Sendable {
     }
 
     /// Class k of these has row k + 1 of the semantic table.
-    public var categories: [CrayonCategory]
+    public var categories: [PanopticCategory]
     /// The highest number that an instance can have: the numbering table's rows less one.
     public var mostInstances: Int
-    public var sampling: GridSampling
+    /// The published code has no rule of its own for maps: it resizes Mask2Former's soft masks bilinearly, which looks
+    /// at the cells' centres, and takes the strongest. `centre` is the nearest to that.
+    public var sampling: CrayonConfiguration.GridSampling
     public var boxes: BoxSource
 
     public init(
-        categories: [CrayonCategory] = CrayonCategory.cocoPanoptic, mostInstances: Int = 20,
-        sampling: GridSampling = .centre, boxes: BoxSource = .grid
+        categories: [PanopticCategory] = PanopticCategory.cocoPanoptic, mostInstances: Int = 20,
+        sampling: CrayonConfiguration.GridSampling = .centre, boxes: BoxSource = .grid
     ) {
         self.categories = categories
         self.mostInstances = mostInstances
         self.sampling = sampling
         self.boxes = boxes
+    }
+
+    /// What a model's configuration asks for.
+    public init(_ configuration: CrayonConfiguration, boxes: BoxSource = .grid) {
+        self.init(
+            categories: configuration.categories, mostInstances: configuration.numberingRows - 1,
+            sampling: configuration.gridSampling, boxes: boxes)
     }
 
     /// The rows of both tables for each cell, and the objects to name.
@@ -124,7 +124,8 @@ public struct CrayonMapping: Equatable, Sendable {
         }
         for (index, count) in counts.sorted(by: { $0.key < $1.key }) where count > mostInstances {
             warnings.append(
-                "\(count) segments are \(categories[index].promptName): those after the first \(mostInstances) have no number")
+                "\(count) segments are \(categories[index].promptName): those after the first \(mostInstances) have no number"
+            )
         }
         return warnings
     }
@@ -145,6 +146,7 @@ public struct CrayonMaps: Equatable, Sendable {
     /// For a picture without a panoptic map.
     public static func unknown(side: Int) -> CrayonMaps {
         CrayonMaps(
-            side: side, semantic: Array(repeating: 0, count: side * side), numbering: Array(repeating: 0, count: side * side))
+            side: side, semantic: Array(repeating: 0, count: side * side),
+            numbering: Array(repeating: 0, count: side * side))
     }
 }

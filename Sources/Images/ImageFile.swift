@@ -66,7 +66,9 @@ extension RGBImage {
     private static func decodeJPEG(_ bytes: UnsafeRawBufferPointer, name: String) throws(CrayonError) -> RGBImage {
         var info = cjpeg_info()
         var reason = [CChar](repeating: 0, count: Int(CJPEG_REASON_CAPACITY))
-        guard cjpeg_read_info(bytes.baseAddress, bytes.count, &info, &reason) else { throw broken(name, reason, "JPEG") }
+        guard cjpeg_read_info(bytes.baseAddress, bytes.count, &info, &reason) else {
+            throw broken(name, reason, "JPEG")
+        }
         let width = Int(info.width)
         let height = Int(info.height)
         // Huffman codes spend at least a bit on the first coefficient of each 8 x 8 block; twice that much is let through.
@@ -89,7 +91,8 @@ extension RGBImage {
         guard cpng_read_info(bytes.baseAddress, bytes.count, &info, &reason) else { throw broken(name, reason, "PNG") }
         // Deflate makes at most 1032 bytes of one, and eight 1-bit pixels share a byte.
         try checkSize(
-            width: Int(info.width), height: Int(info.height), most: bytes.count * 1032 * 8 / Int(max(info.bit_depth, 1)),
+            width: Int(info.width), height: Int(info.height),
+            most: bytes.count * 1032 * 8 / Int(max(info.bit_depth, 1)),
             name: name)
         return info
     }
@@ -106,7 +109,8 @@ extension RGBImage {
         }
         guard count <= most else {
             throw CrayonError(
-                .malformed, in: name, found: "a header that claims \(width) x \(height) pixels, more than the file can hold",
+                .malformed, in: name,
+                found: "a header that claims \(width) x \(height) pixels, more than the file can hold",
                 advice: "The file is cut short or forged.")
         }
     }
@@ -114,6 +118,7 @@ extension RGBImage {
     private static func broken(_ name: String, _ reason: [CChar], _ format: String) -> CrayonError {
         let text = String(decoding: reason.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
         return CrayonError(
-            .malformed, in: name, found: "\(format) that cannot be decoded: \(text)", expected: "a whole \(format) file")
+            .malformed, in: name, found: "\(format) that cannot be decoded: \(text)", expected: "a whole \(format) file"
+        )
     }
 }

@@ -1,3 +1,4 @@
+public import Architecture
 public import Bytes
 
 /// How a picture becomes a vision tower's input.
@@ -12,29 +13,18 @@ public struct ImagePreparation: Equatable, Sendable {
         case torchBilinear = "torch-bilinear"
     }
 
-    /// How a picture of another shape is made square.
-    public enum Fit: String, CaseIterable, Sendable {
-        /// Both sides are scaled to the size, the aspect is lost: CoLLaVO.
-        case stretch
-        /// The shorter side is scaled to the size, the longer one cut at both ends: CLIP.
-        case centreCrop = "centre-crop"
-    }
-
     /// Pixels a side of the result.
     public var size: Int
-    public var fit: Fit
+    /// How a picture of another shape is made square.
+    public var fit: VisionConfiguration.Resize
     public var resampling: Resampling
     /// For each channel, of samples in 0 ... 1.
     public var mean: [Float]
     public var standardDeviation: [Float]
 
-    /// OpenAI CLIP's, which CoLLaVO uses too.
-    public static let clipMean: [Float] = [0.48145466, 0.4578275, 0.40821073]
-    public static let clipStandardDeviation: [Float] = [0.26862954, 0.26130258, 0.27577711]
-
     public init(
-        size: Int, fit: Fit, resampling: Resampling, mean: [Float] = clipMean,
-        standardDeviation: [Float] = clipStandardDeviation
+        size: Int, fit: VisionConfiguration.Resize, resampling: Resampling,
+        mean: [Float] = VisionConfiguration.clipMean, standardDeviation: [Float] = VisionConfiguration.clipStd
     ) {
         self.size = size
         self.fit = fit
@@ -45,12 +35,20 @@ public struct ImagePreparation: Equatable, Sendable {
 
     /// The published CoLLaVO's evaluation; its size is 490.
     public static func collavo(size: Int) -> ImagePreparation {
-        ImagePreparation(size: size, fit: .stretch, resampling: .pillowBilinear)
+        ImagePreparation(size: size, fit: .squeeze, resampling: .pillowBilinear)
     }
 
     /// Hugging Face's `CLIPImageProcessor`; the size of ViT-L/14-336 is 336.
     public static func clip(size: Int) -> ImagePreparation {
-        ImagePreparation(size: size, fit: .centreCrop, resampling: .pillowBicubic)
+        ImagePreparation(size: size, fit: .cropCentre, resampling: .pillowBicubic)
+    }
+
+    /// What a model's configuration asks for: CoLLaVO's preparation for `squeeze`, CLIP's for `crop-centre`.
+    public init(_ configuration: VisionConfiguration) {
+        self.init(
+            size: configuration.imageSize, fit: configuration.resize,
+            resampling: configuration.resize == .squeeze ? .pillowBilinear : .pillowBicubic,
+            mean: configuration.imageMean, standardDeviation: configuration.imageStd)
     }
 
     /// - Throws: `CrayonError` for settings that cannot be used.
@@ -63,7 +61,8 @@ public struct ImagePreparation: Equatable, Sendable {
             standardDeviation.allSatisfy({ $0 > 0 })
         else {
             throw CrayonError(
-                .usage, in: place, item: "image normalisation", found: "mean \(mean), standard deviation \(standardDeviation)",
+                .usage, in: place, item: "image normalisation",
+                found: "mean \(mean), standard deviation \(standardDeviation)",
                 expected: "three finite means and three positive deviations")
         }
     }
@@ -73,8 +72,8 @@ public struct ImagePreparation: Equatable, Sendable {
     /// - Precondition: the settings are valid.
     public func resized(_ image: RGBImage) throws(CrayonError) -> RGBImage {
         switch fit {
-        case .stretch: return try scaled(image, width: size, height: size)
-        case .centreCrop:
+        case .squeeze: return try scaled(image, width: size, height: size)
+        case .cropCentre:
             let short = min(image.width, image.height)
             let long = max(image.width, image.height)
             // Hugging Face truncates the longer side.
@@ -114,7 +113,8 @@ public struct ImagePreparation: Equatable, Sendable {
         // The first of two passes leaves the height as it is.
         guard width * max(image.height, height) <= RGBImage.mostPixels else {
             throw CrayonError(
-                .unsupported, in: "picture", found: "\(image.width) x \(image.height) pixels to be scaled to \(width) x \(height)",
+                .unsupported, in: "picture",
+                found: "\(image.width) x \(image.height) pixels to be scaled to \(width) x \(height)",
                 expected: "a picture less long and thin", advice: "Cut the picture.")
         }
         return switch resampling {

@@ -24,7 +24,10 @@ enum Orientation: UInt16, Sendable {
         var position = 2
         while position + 4 <= bytes.count, bytes[position] == 0xff {
             let marker = bytes[position + 1]
-            if marker == 0xff { position += 1; continue }  // fill byte
+            if marker == 0xff {
+                position += 1
+                continue
+            }  // fill byte
             let length = Int(bytes[position + 2]) << 8 | Int(bytes[position + 3])
             let end = position + 2 + length
             guard marker != 0xda, length >= 2, end <= bytes.count else { return nil }

@@ -63,7 +63,8 @@ public struct PanopticMap: Equatable, Sendable {
         var reason = [CChar](repeating: 0, count: Int(CPNG_REASON_CAPACITY))
         guard cpng_read_grey_samples(png.buffer.baseAddress, png.count, &samples, &reason) else {
             let text = String(decoding: reason.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            throw CrayonError(.malformed, in: name, found: "PNG that cannot be decoded: \(text)", expected: "a whole PNG file")
+            throw CrayonError(
+                .malformed, in: name, found: "PNG that cannot be decoded: \(text)", expected: "a whole PNG file")
         }
         self.init(width: Int(info.width), height: Int(info.height), ids: samples.map(UInt32.init), segments: segments)
     }

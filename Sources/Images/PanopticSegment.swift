@@ -66,7 +66,8 @@ public struct PanopticSegment: Equatable, Sendable {
                     expected: "1 ... 16777215, three bytes of a pixel")
             }
             guard seen.insert(id).inserted else {
-                throw CrayonError(.malformed, in: reader.place, item: "key '\(segment.path).id'", found: "a second segment \(id)")
+                throw CrayonError(
+                    .malformed, in: reader.place, item: "key '\(segment.path).id'", found: "a second segment \(id)")
             }
             let category = try segment.int("category_id")
             found.append(

@@ -46,7 +46,9 @@ extension RGBImage {
                     let row = y * width * 3
                     for x in 0..<newWidth {
                         let (first, taps) = weights.taps(x)
-                        var (red, green, blue) = (FixedPointWeights.half, FixedPointWeights.half, FixedPointWeights.half)
+                        var (red, green, blue) = (
+                            FixedPointWeights.half, FixedPointWeights.half, FixedPointWeights.half
+                        )
                         var index = row + first * 3
                         for weight in taps {
                             red &+= Int32(source[index]) &* weight

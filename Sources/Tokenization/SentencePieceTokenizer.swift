@@ -51,7 +51,8 @@ public final class SentencePieceTokenizer: Tokenizer {
         processor = try Processor(model.buffer, name: name)
         pieceCount = Int(csp_piece_count(processor.handle))
         guard pieceCount == check.pieceCount else {
-            throw CrayonError(.malformed, in: name, found: "\(check.pieceCount) pieces of which \(pieceCount) are usable")
+            throw CrayonError(
+                .malformed, in: name, found: "\(check.pieceCount) pieces of which \(pieceCount) are usable")
         }
         if dummyPrefix == .firstSegment, check.addsDummyPrefix {
             // A message field that comes twice is merged: this is normalizer_spec { add_dummy_prefix: false }.
@@ -106,7 +107,8 @@ public final class SentencePieceTokenizer: Tokenizer {
                 run.append(id)
             } else {
                 throw CrayonError(
-                    .mismatch, in: "token ids", found: "id \(id)", expected: "ids below \(vocabularySize) that have a piece")
+                    .mismatch, in: "token ids", found: "id \(id)",
+                    expected: "ids below \(vocabularySize) that have a piece")
             }
         }
         return text + (try processor.decode(run))
@@ -140,7 +142,8 @@ public final class SentencePieceTokenizer: Tokenizer {
             // "<0x0A>"
             guard let value = UInt8(piece.dropFirst(3).dropLast(), radix: 16) else { return .nothing }
             return .byte(value)
-        default: return .text(String(String.UnicodeScalarView(piece.unicodeScalars.map { $0 == "\u{2581}" ? " " : $0 })))
+        default:
+            return .text(String(String.UnicodeScalarView(piece.unicodeScalars.map { $0 == "\u{2581}" ? " " : $0 })))
         }
     }
 
@@ -160,7 +163,8 @@ public final class SentencePieceTokenizer: Tokenizer {
             }
             if let other = byID.updateValue(token, forKey: token.id), !other.text.utf8.elementsEqual(token.text.utf8) {
                 throw CrayonError(
-                    .malformed, in: name, item: "added token \(token.text)", found: "id \(token.id), which \(other.text) has")
+                    .malformed, in: name, item: "added token \(token.text)",
+                    found: "id \(token.id), which \(other.text) has")
             }
             if let other = byText.updateValue(token.id, forKey: Array(token.text.utf8)), other != token.id {
                 throw CrayonError(
@@ -195,7 +199,9 @@ private final class Processor: @unchecked Sendable {
             bytes.withMemoryRebound(to: CChar.self) { csp_encode(handle, $0.baseAddress, $0.count, &ids, &count) }
         }
         defer { csp_free(ids) }
-        guard isDone else { throw CrayonError(.malformed, in: "text", found: "a text that SentencePiece cannot encode") }
+        guard isDone else {
+            throw CrayonError(.malformed, in: "text", found: "a text that SentencePiece cannot encode")
+        }
         return [Int32](UnsafeBufferPointer(start: ids, count: count))
     }
 
@@ -205,7 +211,9 @@ private final class Processor: @unchecked Sendable {
         var length = 0
         let isDone = csp_decode(handle, ids, ids.count, &text, &length)
         defer { csp_free(text) }
-        guard isDone else { throw CrayonError(.malformed, in: "token ids", found: "ids that SentencePiece cannot decode") }
+        guard isDone else {
+            throw CrayonError(.malformed, in: "token ids", found: "ids that SentencePiece cannot decode")
+        }
         return String(decoding: UnsafeRawBufferPointer(start: text, count: length), as: UTF8.self)
     }
 

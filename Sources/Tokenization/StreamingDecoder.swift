@@ -79,7 +79,10 @@ private enum UTF8Prefix {
     case invalid
 
     init(_ bytes: ArraySlice<UInt8>) {
-        guard let first = bytes.first else { self = .incomplete; return }
+        guard let first = bytes.first else {
+            self = .incomplete
+            return
+        }
         let (count, low, high): (Int, UInt8, UInt8) =
             switch first {
             case 0x00...0x7f: (1, 0, 0)
@@ -92,9 +95,15 @@ private enum UTF8Prefix {
             case 0xf4: (4, 0x80, 0x8f)
             default: (0, 0, 0)
             }
-        guard count > 0 else { self = .invalid; return }
+        guard count > 0 else {
+            self = .invalid
+            return
+        }
         for (index, byte) in bytes.prefix(count).enumerated().dropFirst() {
-            guard index == 1 ? (low...high).contains(byte) : byte & 0xc0 == 0x80 else { self = .invalid; return }
+            guard index == 1 ? (low...high).contains(byte) : byte & 0xc0 == 0x80 else {
+                self = .invalid
+                return
+            }
         }
         self = bytes.count >= count ? .character(count) : .incomplete
     }

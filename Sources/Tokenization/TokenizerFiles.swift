@@ -1,0 +1,129 @@
+public import Bytes
+internal import Foundation
+internal import JSON
+
+/// A tokenizer as a checkpoint's folder holds it: `tokenizer.model`, and what the Hugging Face files beside it say
+/// about added tokens and their use.
+public struct TokenizerFiles: Sendable {
+    /// The bytes of `tokenizer.model`.
+    public var model: ByteRegion
+    /// What errors call the model.
+    public var modelName: String
+    public var addedTokens: [AddedToken] = []
+    /// `add_bos_token`; true where nothing is said, as for Llama, InternLM and CoLLaVO.
+    public var addsBOS = true
+    /// `legacy: false`, which Llama's tokenizers may say, means `firstSegment`.
+    public var dummyPrefix = SentencePieceTokenizer.DummyPrefix.everySegment
+    /// The special tokens' texts, from `special_tokens_map.json` or `tokenizer_config.json`: `bos_token` -> `<s>`.
+    public var specialTokens: [String: String] = [:]
+    /// Those of `addedTokens` read so far, by UTF-8, because strings compare by canonical equivalence.
+    private var idsByText: [[UInt8]: Int32] = [:]
+
+    public init(model: ByteRegion, modelName: String = "tokenizer.model") {
+        self.model = model
+        self.modelName = modelName
+    }
+
+    /// The names of the files that are read, in a checkpoint's folder.
+    public static let names = [
+        "tokenizer.model", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json",
+    ]
+
+    /// Reads a folder. Only `tokenizer.model` must be there.
+    ///
+    /// Added tokens are those of `tokenizer_config.json` (`added_tokens_decoder`, with their flags), of
+    /// `added_tokens.json`, and the special tokens that are pieces of the model: as in Hugging Face, `</s>` in a text
+    /// is the token.
+    ///
+    /// - Throws: `CrayonError` for a missing or broken file, and where two files give one text two ids.
+    public init(directory: String) throws(CrayonError) {
+        func path(_ name: String) -> String { directory.hasSuffix("/") ? directory + name : directory + "/" + name }
+        self.init(model: try MappedFile(path: path("tokenizer.model")).whole, modelName: path("tokenizer.model"))
+        func reader(_ name: String) throws(CrayonError) -> JSONReader? {
+            FileManager.default.fileExists(atPath: path(name)) ? try JSONReader(file: path(name)) : nil
+        }
+        if let config = try reader("tokenizer_config.json") {
+            addsBOS = try config.optionalBool("add_bos_token") ?? true
+            if try config.optionalBool("legacy") == false { dummyPrefix = .firstSegment }
+            try readSpecialTokens(config)
+            if let decoder = try config.optionalObject("added_tokens_decoder") { try readDecoder(decoder) }
+        }
+        if let added = try reader("added_tokens.json") { try readAdded(added) }
+        if let special = try reader("special_tokens_map.json") { try readSpecialTokens(special) }
+    }
+
+    /// The tokenizer, its special tokens among the added ones.
+    /// - Parameter extra: further tokens, such as a bundle's or `<image>`; those of known text are left out.
+    public func makeTokenizer(adding extra: [AddedToken] = []) throws(CrayonError) -> SentencePieceTokenizer {
+        let plain = try SentencePieceTokenizer(model: model, name: modelName)
+        var tokens = addedTokens
+        var known = Set(tokens.map { Array($0.text.utf8) })
+        for text in Set(specialTokens.values).sorted() {
+            guard let id = plain.id(of: text), known.insert(Array(text.utf8)).inserted else { continue }
+            tokens.append(AddedToken(text, id: id))
+        }
+        for token in extra where known.insert(Array(token.text.utf8)).inserted { tokens.append(token) }
+        return try SentencePieceTokenizer(
+            model: model, name: modelName, addedTokens: tokens, dummyPrefix: dummyPrefix)
+    }
+
+    /// `{"<image>": 92544}`
+    private mutating func readAdded(_ added: JSONReader) throws(CrayonError) {
+        for text in added.object.names { try add(AddedToken(text, id: Self.id(added.int(text), text, added)), added) }
+    }
+
+    /// `{"92544": {"content": "<image>", "lstrip": false, …}}`
+    private mutating func readDecoder(_ decoder: JSONReader) throws(CrayonError) {
+        for key in decoder.object.names {
+            let token = try decoder.object(key)
+            guard let number = Int(key) else {
+                throw CrayonError(
+                    .malformed, in: decoder.place, item: "key '\(decoder.path).\(key)'", found: "no number",
+                    expected: "a token id")
+            }
+            let text = try token.string("content")
+            try add(
+                AddedToken(
+                    text, id: Self.id(number, text, decoder), absorbsSpaceBefore: token.optionalBool("lstrip") ?? false,
+                    absorbsSpaceAfter: token.optionalBool("rstrip") ?? false), decoder)
+        }
+    }
+
+    /// Values are texts, or objects with `content`, or lists of either (`additional_special_tokens`, left out:
+    /// their ids stand among the added tokens).
+    private mutating func readSpecialTokens(_ map: JSONReader) throws(CrayonError) {
+        for key in map.object.names where key.hasSuffix("_token") {
+            switch map.object[key] {
+            case .string(let text): specialTokens[key] = text
+            case .object(let object):
+                specialTokens[key] = try JSONReader(object, place: map.place, path: key).string("content")
+            default: continue
+            }
+        }
+    }
+
+    private mutating func add(_ token: AddedToken, _ source: JSONReader) throws(CrayonError) {
+        guard !token.text.isEmpty else {
+            throw CrayonError(.malformed, in: source.place, found: "an added token \(token.id) without text")
+        }
+        if let other = idsByText[Array(token.text.utf8)] {
+            guard other == token.id else {
+                throw CrayonError(
+                    .mismatch, in: source.place, item: "added token \(token.text)", found: "id \(token.id)",
+                    expected: "\(other), its id in another place")
+            }
+            return
+        }
+        idsByText[Array(token.text.utf8)] = token.id
+        addedTokens.append(token)
+    }
+
+    private static func id(_ number: Int, _ text: String, _ source: JSONReader) throws(CrayonError) -> Int32 {
+        guard let id = Int32(exactly: number), id >= 0 else {
+            throw CrayonError(
+                .malformed, in: source.place, item: "added token \(text)", found: "id \(number)", expected: "a token id"
+            )
+        }
+        return id
+    }
+}
