@@ -1,3 +1,148 @@
+// Crayon's C kernels: number conversion, 4-bit and 8-bit quantization, row products and the vector
+// functions of a transformer. The Swift module Kernels is their only caller and holds every
+// precondition; nothing here allocates, locks, prints, or looks at how many threads call it.
+//
+// Pointers of type `void` may have any alignment (they point into mapped files); float pointers are
+// aligned to 4 bytes. Counts are in elements unless they say bytes.
 #ifndef CRAYON_CKERNELS_H
 #define CRAYON_CKERNELS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// MARK: Which instructions are used
+
+// Chosen once, when the program starts: the widest of "portable", "avx2", "avx512" and "neon" that the
+// processor has, or what the environment variable CRAYON_KERNELS names.
+const char *ck_variant(void);
+
+// What CRAYON_KERNELS asked for although it is unknown or not available here, else NULL. The
+// default is used then, and the caller must say so.
+const char *ck_rejected_variant(void);
+
+// Switches to the named variant, for tests and benchmarks; false where it is not available. Not to be
+// called while another thread is in a kernel.
+bool ck_select_variant(const char *name);
+
+// MARK: Element types
+
+typedef enum { CK_F32 = 0, CK_F16 = 1, CK_BF16 = 2 } ck_type;
+
+// Widening is exact; narrowing rounds to nearest, ties to even, and keeps a NaN a quiet NaN.
+void ck_to_f32(const void *source, ck_type type, int64_t count, float *target);
+void ck_from_f32(const float *source, ck_type type, int64_t count, void *target);
+void ck_f64_to_f32(const void *source, int64_t count, float *target);
+
+// MARK: NF4
+
+// The 16 values of NF4 and the 256 of bitsandbytes' signed 8-bit dynamic map, both ascending.
+extern const float ck_nf4_map[16];
+extern const float ck_dynamic_map[256];
+
+// Quantizes `count` elements that start at a block boundary: absmax[ceil(count / block)] and
+// codes[(count + 1) / 2], the even element in the high nibble. A last block of fewer than `block`
+// elements is the tensor's partial one and is divided instead of multiplied by the reciprocal, as in
+// bitsandbytes 0.50. `block` is even and at most 4096. Returns -1, or the first index that is not finite;
+// the outputs are unspecified then.
+int64_t ck_nf4_quantize(
+    const void *source, ck_type type, int64_t count, int64_t block, uint8_t *codes, float *absmax);
+
+// A 4-bit tensor in memory. Either `absmax` holds a float32 for every block, or it is NULL and the scale of block
+// b is float32(nested_map[scale_codes[b]] * nested_absmax[b / nested_block]) + offset.
+typedef struct {
+    const uint8_t *codes;
+    const float *map;  // [16]
+    int64_t block;
+    const void *absmax;         // float32 [blocks] or NULL
+    const uint8_t *scale_codes;  // [blocks]
+    const void *nested_absmax;   // float32 [ceil(blocks / nested_block)]
+    const float *nested_map;     // [256]
+    int64_t nested_block;
+    float offset;
+} ck_nf4_tensor;
+
+// The scales of blocks first ..< first + count as float32, with both roundings of the reference.
+void ck_nf4_scales(const ck_nf4_tensor *tensor, int64_t first, int64_t count, float *scales);
+
+// Elements start ..< start + count, bit for bit bitsandbytes': float32(map[code] * scale), then
+// rounded to `type`.
+void ck_nf4_dequantize(const ck_nf4_tensor *tensor, int64_t start, int64_t count, ck_type type, void *target);
+
+// y[r] = sum over c of W[first_row + r][c] x[c] for a row-major W with `columns` columns, in float32. The
+// result depends on the variant and the shape only, not on how rows are split over calls.
+void ck_nf4_multiply(
+    const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
+
+// MARK: 8-bit dynamic map
+
+typedef enum {
+    // bitsandbytes 0.50 on a CPU: a table of 65,536 cells, which is not always the nearest code.
+    CK_CODES_CPU = 0,
+    // The nearest code, a tie going to the even one, as bitsandbytes does on CUDA.
+    CK_CODES_NEAREST = 1,
+} ck_code_rule;
+
+// Quantizes (source - offset) in blocks; block at most 4096. Returns -1 or the first index that is not finite.
+int64_t ck_dynamic8_quantize(
+    const void *source, ck_type type, int64_t count, int64_t block, float offset, ck_code_rule rule, uint8_t *codes,
+    float *absmax);
+
+// Elements start ..< start + count: float32(map[code] * absmax[block]), then rounded to `type`.
+void ck_dynamic8_dequantize(
+    const uint8_t *codes, const void *absmax, const float *map, int64_t block, int64_t start, int64_t count,
+    ck_type type, void *target);
+
+void ck_dynamic8_multiply(
+    const uint8_t *codes, const void *absmax, const float *map, int64_t block, int64_t columns, int64_t first_row,
+    int64_t rows, const float *x, float *y);
+
+// MARK: Double quantization of scales
+
+// torch's float32 mean on one thread with AVX2: cascade summation over 8 lanes, to the last bit.
+float ck_cascade_mean(const float *values, int64_t count);
+
+// MARK: Dense products and vectors
+
+// y[r] = sum over c of W[r][c] x[c]; rows are `stride` elements apart.
+void ck_multiply(
+    const void *weights, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *x, float *y);
+
+// y[c] += sum over r of p[r] V[r][c]; rows are `stride` elements apart.
+void ck_accumulate_rows(
+    const void *values, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *p, float *y);
+
+float ck_dot(const float *x, const float *y, int64_t count);
+void ck_axpy(float a, const float *x, float *y, int64_t count);  // y += a x
+void ck_add(const float *x, float *y, int64_t count);            // y += x
+void ck_scale(float a, float *x, int64_t count);                 // x *= a
+
+// y = weight * x / sqrt(mean(x^2) + epsilon); y may be x.
+void ck_rms_norm(const float *x, const float *weight, float epsilon, int64_t count, float *y);
+// y = weight * (x - mean) / sqrt(variance + epsilon) + bias; y may be x.
+void ck_layer_norm(const float *x, const float *weight, const float *bias, float epsilon, int64_t count, float *y);
+
+// In place, with the largest subtracted first; -inf entries become 0.
+void ck_softmax(float *x, int64_t count);
+// y[i] = exp(x[i]); y may be x.
+void ck_exp(const float *x, float *y, int64_t count);
+
+void ck_silu_multiply(const float *gate, const float *up, float *y, int64_t count);  // y = gate * sigmoid(gate) * up
+void ck_quick_gelu(float *x, int64_t count);                                         // x *= sigmoid(1.702 x)
+void ck_gelu(float *x, int64_t count);  // x *= (1 + erf(x / sqrt 2)) / 2
+
+// Rotates pairs (i, i + dim / 2) of each of `heads` vectors by the angles whose cosines and sines are
+// cosines[dim / 2], sines[dim / 2].
+void ck_rotate_half(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines);
+
+// Sums for error statistics, in double: squared difference, squared reference, squared value, product.
+void ck_compare(const float *reference, const float *value, int64_t count, double sums[4]);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -1,0 +1,111 @@
+// NF4 with AVX-512.
+#pragma STDC FP_CONTRACT OFF
+
+// Codes of 16 values by bisection: four comparisons, each threshold looked up by the bits found so far.
+CK_INLINE __m512i nf4_codes16(__m512 x, __m512 thresholds) {
+    const __m512i one = _mm512_set1_epi32(1);
+    __m512i code = _mm512_setzero_si512();
+    for (int step = 8; step > 0; step /= 2) {
+        __m512i at = _mm512_add_epi32(code, _mm512_set1_epi32(step - 1));
+        __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_permutexvar_ps(at, thresholds), _CMP_GT_OQ);
+        code = _mm512_mask_add_epi32(code, above, at, one);
+    }
+    return code;
+}
+
+CK_KERNEL void CK_NAME(nf4_encode)(const float *x, int64_t count, float reciprocal, uint8_t *codes) {
+    const __m512 r = _mm512_set1_ps(reciprocal);
+    const __m512 thresholds = _mm512_maskz_loadu_ps(0x7fff, ck_nf4_thresholds);
+    for (int64_t i = 0; i < count; i += 16) {
+        int64_t left = count - i;
+        __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+        __m512i c = nf4_codes16(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), r), thresholds);
+        // In each 64 bits the even element is low and the odd one high.
+        __m512i pairs = _mm512_or_si512(_mm512_slli_epi64(c, 4), _mm512_srli_epi64(c, 32));
+        __mmask8 bytes = left >= 16 ? 0xff : (__mmask8)((1u << left / 2) - 1);
+        _mm512_mask_cvtepi64_storeu_epi8(codes + i / 2, bytes, pairs);
+    }
+}
+
+CK_KERNEL void CK_NAME(nf4_decode)(
+    const uint8_t *codes, int64_t count, const float *map, float scale, float *target) {
+    const __m512 table = _mm512_mul_ps(_mm512_loadu_ps(map), _mm512_set1_ps(scale));
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        // The look-up reads the low four bits of each 32: even elements need the byte shifted, odd ones do not.
+        __m512i b = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i *)(codes + i / 2)));
+        __m512i c = _mm512_or_si512(_mm512_srli_epi64(b, 4), _mm512_slli_epi64(b, 32));
+        _mm512_storeu_ps(target + i, _mm512_permutexvar_ps(c, table));
+    }
+    for (; i < count; i += 2) {
+        target[i] = map[codes[i / 2] >> 4] * scale;
+        target[i + 1] = map[codes[i / 2] & 15] * scale;
+    }
+}
+
+// MARK: Row product
+
+enum {
+    STEP = 128,    // elements per step: 64 bytes of codes, 8 nibbles in each of 16 lanes
+    CHUNK = 4096,  // columns at a time: 16 KiB of prepared x on the stack
+};
+
+// x in the order in which the look-up below yields weights: for each run of 128, shift k = 0 ... 7 of the
+// sixteen 32-bit words, whose nibble k is element 8 lane + (k ^ 1).
+CK_INLINE void prepare_x(const float *x, int64_t count, float *prepared) {
+    for (int64_t base = 0; base < count; base += STEP)
+        for (int k = 0; k < 8; k++)
+            for (int lane = 0; lane < 16; lane++) {
+                int64_t from = base + 8 * lane + (k ^ 1);
+                *prepared++ = from < count ? x[from] : 0;
+            }
+}
+
+CK_INLINE __m512 step_product(__m512 map, __m512i codes, const float *x) {
+    __m512 a = _mm512_mul_ps(_mm512_permutexvar_ps(codes, map), _mm512_loadu_ps(x));
+    __m512 b = _mm512_mul_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 4), map), _mm512_loadu_ps(x + 16));
+    a = _mm512_fmadd_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 8), map), _mm512_loadu_ps(x + 32), a);
+    b = _mm512_fmadd_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 12), map), _mm512_loadu_ps(x + 48), b);
+    a = _mm512_fmadd_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 16), map), _mm512_loadu_ps(x + 64), a);
+    b = _mm512_fmadd_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 20), map), _mm512_loadu_ps(x + 80), b);
+    a = _mm512_fmadd_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 24), map), _mm512_loadu_ps(x + 96), a);
+    b = _mm512_fmadd_ps(_mm512_permutexvar_ps(_mm512_srli_epi32(codes, 28), map), _mm512_loadu_ps(x + 112), b);
+    return _mm512_add_ps(a, b);
+}
+
+CK_KERNEL void nf4_multiply_avx512(
+    const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y) {
+    const __m512 map = _mm512_loadu_ps(tensor->map);
+    const int64_t block = tensor->block;
+    // A lane holds 8 elements, so it is of block lane / (block / 8) of its step.
+    int32_t lanes[16];
+    for (int i = 0; i < 16; i++) lanes[i] = (int32_t)(8 * i / (block < STEP ? block : STEP));
+    const __m512i spread = _mm512_loadu_si512(lanes);
+    float prepared[CHUNK], scales[CHUNK / 32 + 4] = {0};
+    for (int64_t r = 0; r < rows; r++) y[r] = 0;
+    for (int64_t start = 0; start < columns; start += CHUNK) {
+        const int64_t width = columns - start < CHUNK ? columns - start : CHUNK;
+        const int64_t steps = width / STEP, blocks = width / block, rest = width % STEP;
+        prepare_x(x + start, width, prepared);
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t element = (first_row + r) * columns + start;
+            const uint8_t *codes = tensor->codes + element / 2;
+            ck_nf4_scales(tensor, element / block, blocks, scales);
+            __m512 sum = _mm512_setzero_ps();
+            for (int64_t s = 0; s < steps; s++) {
+                __m512i c = _mm512_loadu_si512(codes + s * STEP / 2);
+                __m512 four = _mm512_castps128_ps512(_mm_loadu_ps(scales + s * STEP / block));
+                __m512 product = step_product(map, c, prepared + s * STEP);
+                sum = _mm512_fmadd_ps(product, _mm512_permutexvar_ps(spread, four), sum);
+            }
+            if (rest) {  // blocks of 32 or 64; lanes beyond them have x = 0, and finite scales
+                for (int i = 0; i < 4; i++) scales[blocks + i] = 0;
+                __m512i c = _mm512_maskz_loadu_epi32((__mmask16)((1u << rest / 8) - 1), codes + steps * STEP / 2);
+                __m512 four = _mm512_castps128_ps512(_mm_loadu_ps(scales + steps * STEP / block));
+                __m512 product = step_product(map, c, prepared + steps * STEP);
+                sum = _mm512_fmadd_ps(product, _mm512_permutexvar_ps(spread, four), sum);
+            }
+            y[r] += _mm512_reduce_add_ps(sum);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+// The one table of function pointers behind the kernels that have several variants.
+#ifndef CRAYON_KERNEL_TABLE_H
+#define CRAYON_KERNEL_TABLE_H
+
+#include "ckernels.h"
+
+#include <string.h>
+
+typedef struct {
+    const char *name;
+
+    // conversions
+    void (*f16_to_f32)(const void *source, int64_t count, float *target);
+    void (*bf16_to_f32)(const void *source, int64_t count, float *target);
+    void (*f32_to_f16)(const float *source, int64_t count, void *target);
+    void (*f32_to_bf16)(const float *source, int64_t count, void *target);
+
+    // The largest |x| as its bits: 0x7f800000 and more say that something is not finite.
+    uint32_t (*absmax_bits)(const float *x, int64_t count);
+    // codes[count / 2] of x * reciprocal; count is even.
+    void (*nf4_encode)(const float *x, int64_t count, float reciprocal, uint8_t *codes);
+    // target[count] = map[code] * scale; count is even.
+    void (*nf4_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
+    // scales[count] = float32(map[codes[i]] * absmax) + offset, both rounded.
+    void (*scales)(
+        const uint8_t *codes, int64_t count, const float *map, float absmax, float offset, float *scales);
+    // target[count] = map[codes[i]] * scale.
+    void (*dynamic8_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
+    // The positions 0 ... 65,535 of x * reciprocal in the CPU rule's table.
+    void (*dynamic8_cells)(const float *x, int64_t count, float reciprocal, uint16_t *cells);
+
+    // NULL where decoding a row to scratch memory and `dot` is all there is.
+    void (*nf4_multiply)(
+        const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
+
+    float (*dot)(const float *x, const float *y, int64_t count);
+    float (*dot_f16)(const void *w, const float *x, int64_t count);
+    float (*dot_bf16)(const void *w, const float *x, int64_t count);
+    void (*axpy)(float a, const float *x, float *y, int64_t count);
+    void (*add)(const float *x, float *y, int64_t count);
+    void (*scale)(float a, float *x, int64_t count);
+    void (*rms_norm)(const float *x, const float *weight, float epsilon, int64_t count, float *y);
+    void (*layer_norm)(
+        const float *x, const float *weight, const float *bias, float epsilon, int64_t count, float *y);
+    void (*softmax)(float *x, int64_t count);
+    void (*exp)(const float *x, float *y, int64_t count);
+    void (*silu_multiply)(const float *gate, const float *up, float *y, int64_t count);
+    void (*quick_gelu)(float *x, int64_t count);
+    void (*rotate_half)(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines);
+} ck_table;
+
+extern ck_table ck_kernels;  // the selected variant; constant after start-up
+extern const ck_table ck_table_portable;
+#if defined(__x86_64__)
+extern const ck_table ck_table_avx2;
+extern const ck_table ck_table_avx512;
+#elif defined(__aarch64__)
+extern const ck_table ck_table_neon;
+#endif
+
+// Thresholds between neighbouring NF4 values: the float32 midpoints.
+extern const float ck_nf4_thresholds[15];
+
+static inline float ck_load_f32(const void *base, int64_t index) {
+    float value;
+    memcpy(&value, (const char *)base + index * 4, 4);
+    return value;
+}
+
+static inline uint32_t ck_bits(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
+}
+
+static inline float ck_float(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
+}
+
+#endif

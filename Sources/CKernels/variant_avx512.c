@@ -1,0 +1,14 @@
+// The variant for x86-64 with AVX-512 F, BW, DQ and VL (Skylake-SP, Zen 4 and later).
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define CK_VARIANT avx512
+#define CK_VARIANT_NAME "avx512"
+#define CK_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define CK_HAS_F16C 1
+#define CK_NF4_MULTIPLY nf4_multiply_avx512
+
+#include "loops.h"
+#include "nf4_avx512.h"
+#include "loops_table.h"
+#endif

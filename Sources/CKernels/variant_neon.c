@@ -1,0 +1,15 @@
+// The variant for arm64. The loops are the portable ones, which arm64 compiles to NEON; only the
+// 16-entry table look-up of NF4 is written out.
+#if defined(__aarch64__)
+#include <arm_neon.h>
+
+#define CK_VARIANT neon
+#define CK_VARIANT_NAME "neon"
+#define CK_TARGET
+#define CK_HAS_F16C 0
+#define CK_NF4_MULTIPLY NULL
+
+#include "loops.h"
+#include "nf4_neon.h"
+#include "loops_table.h"
+#endif

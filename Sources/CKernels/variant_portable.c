@@ -1,0 +1,10 @@
+// The variant that runs everywhere; on arm64 its loops already compile to NEON.
+#define CK_VARIANT portable
+#define CK_VARIANT_NAME "portable"
+#define CK_TARGET
+#define CK_HAS_F16C 0
+#define CK_NF4_MULTIPLY NULL
+
+#include "loops.h"
+#include "nf4_portable.h"
+#include "loops_table.h"

@@ -1,0 +1,92 @@
+// The public faces of the conversions, the dense products and the vector functions.
+#include "table.h"
+
+#include <math.h>
+
+void ck_to_f32(const void *source, ck_type type, int64_t count, float *target) {
+    if (type == CK_F32) memcpy(target, source, (size_t)count * sizeof(float));
+    else if (type == CK_F16) ck_kernels.f16_to_f32(source, count, target);
+    else ck_kernels.bf16_to_f32(source, count, target);
+}
+
+void ck_from_f32(const float *source, ck_type type, int64_t count, void *target) {
+    if (type == CK_F32) memcpy(target, source, (size_t)count * sizeof(float));
+    else if (type == CK_F16) ck_kernels.f32_to_f16(source, count, target);
+    else ck_kernels.f32_to_bf16(source, count, target);
+}
+
+void ck_f64_to_f32(const void *source, int64_t count, float *target) {
+    for (int64_t i = 0; i < count; i++) {
+        double value;
+        memcpy(&value, (const char *)source + i * 8, 8);
+        target[i] = (float)value;
+    }
+}
+
+void ck_multiply(
+    const void *weights, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *x, float *y) {
+    const char *row = weights;
+    const int64_t bytes = stride * (type == CK_F32 ? 4 : 2);
+    for (int64_t r = 0; r < rows; r++, row += bytes) {
+        if (type == CK_F32) y[r] = ck_kernels.dot((const float *)row, x, columns);
+        else if (type == CK_F16) y[r] = ck_kernels.dot_f16(row, x, columns);
+        else y[r] = ck_kernels.dot_bf16(row, x, columns);
+    }
+}
+
+void ck_accumulate_rows(
+    const void *values, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *p, float *y) {
+    enum { SCRATCH = 512 };
+    float scratch[SCRATCH];
+    const int64_t bytes = type == CK_F32 ? 4 : 2;
+    for (int64_t r = 0; r < rows; r++) {
+        const char *row = (const char *)values + r * stride * bytes;
+        for (int64_t c = 0; c < columns; c += SCRATCH) {
+            int64_t run = columns - c < SCRATCH ? columns - c : SCRATCH;
+            const float *v = (const float *)(row + c * bytes);
+            if (type != CK_F32) {
+                ck_to_f32(row + c * bytes, type, run, scratch);
+                v = scratch;
+            }
+            ck_kernels.axpy(p[r], v, y + c, run);
+        }
+    }
+}
+
+float ck_dot(const float *x, const float *y, int64_t count) { return ck_kernels.dot(x, y, count); }
+void ck_axpy(float a, const float *x, float *y, int64_t count) { ck_kernels.axpy(a, x, y, count); }
+void ck_add(const float *x, float *y, int64_t count) { ck_kernels.add(x, y, count); }
+void ck_scale(float a, float *x, int64_t count) { ck_kernels.scale(a, x, count); }
+void ck_softmax(float *x, int64_t count) { ck_kernels.softmax(x, count); }
+void ck_exp(const float *x, float *y, int64_t count) { ck_kernels.exp(x, y, count); }
+void ck_quick_gelu(float *x, int64_t count) { ck_kernels.quick_gelu(x, count); }
+
+void ck_rms_norm(const float *x, const float *weight, float epsilon, int64_t count, float *y) {
+    ck_kernels.rms_norm(x, weight, epsilon, count, y);
+}
+
+void ck_layer_norm(const float *x, const float *weight, const float *bias, float epsilon, int64_t count, float *y) {
+    ck_kernels.layer_norm(x, weight, bias, epsilon, count, y);
+}
+
+void ck_silu_multiply(const float *gate, const float *up, float *y, int64_t count) {
+    ck_kernels.silu_multiply(gate, up, y, count);
+}
+
+void ck_rotate_half(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines) {
+    ck_kernels.rotate_half(x, heads, dim, cosines, sines);
+}
+
+void ck_gelu(float *x, int64_t count) {
+    for (int64_t i = 0; i < count; i++) x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678118654752f));
+}
+
+void ck_compare(const float *reference, const float *value, int64_t count, double sums[4]) {
+    for (int64_t i = 0; i < count; i++) {
+        double r = (double)reference[i], v = (double)value[i], d = v - r;
+        sums[0] += d * d;
+        sums[1] += r * r;
+        sums[2] += v * v;
+        sums[3] += r * v;
+    }
+}

@@ -1,0 +1,32 @@
+import COpenBLAS
+
+/// Dense matrix products through OpenBLAS, each on the calling thread alone.
+///
+/// Several threads may call at once. Callers split a large product into tiles whose sizes do not depend on the number
+/// of threads; OpenBLAS sums a given tile in a fixed order, so results do not either.
+public enum BLAS {
+    // OpenBLAS's own threads would compete with ours, and would make sums depend on their number.
+    private static let singleThreaded: Void = openblas_set_num_threads(1)
+
+    /// `C = alpha op(A) op(B) + beta C`, row-major, `op(A)` of `[m, k]`, `op(B)` of `[k, n]`, C of `[m, n]`.
+    ///
+    /// - Parameters:
+    ///   - transposeA: A is stored as `[k, m]`.
+    ///   - transposeB: B is stored as `[n, k]`, as the weight of a linear layer is.
+    ///   - lda: elements from one stored row of A to the next; `ldb` and `ldc` likewise.
+    ///   - beta: 0 overwrites C, whatever it held.
+    /// - Precondition: extents fit 32 bits; leading dimensions are at least the stored row's length.
+    public static func gemm(
+        transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int, alpha: Float = 1,
+        a: UnsafePointer<Float>, lda: Int, b: UnsafePointer<Float>, ldb: Int, beta: Float = 0,
+        c: UnsafeMutablePointer<Float>, ldc: Int
+    ) {
+        precondition(m >= 0 && n >= 0 && k >= 0)
+        precondition(lda >= max(1, transposeA ? m : k) && ldb >= max(1, transposeB ? k : n) && ldc >= max(1, n))
+        guard m > 0, n > 0 else { return }
+        _ = singleThreaded
+        cblas_sgemm(
+            CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
+            blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
+    }
+}

@@ -1,0 +1,79 @@
+public import Bytes
+import Dispatch
+import Synchronization
+
+/// Work split over cores. Results never depend on how many there are: a task is given by its index
+/// alone, and nothing is summed across tasks.
+public enum Parallel {
+    private static let chosenThreadCount = Atomic<Int>(0)
+
+    /// How many threads `forEach` uses: what was last set here, else the environment variable
+    /// `CRAYON_THREADS`, else the number of active cores. At least 1.
+    public static var threadCount: Int {
+        get {
+            let chosen = chosenThreadCount.load(ordering: .relaxed)
+            return chosen > 0 ? chosen : defaultThreadCount
+        }
+        set { chosenThreadCount.store(max(newValue, 1), ordering: .relaxed) }
+    }
+
+    private static let defaultThreadCount = Environment.threads ?? Environment.activeCores
+
+    /// Fails when `CRAYON_THREADS` is set to something that is not a positive number. Call it at start-up.
+    public static func checkEnvironment() throws(CrayonError) {
+        guard let text = Environment.value("CRAYON_THREADS"), Environment.threads == nil else { return }
+        throw CrayonError(.usage, in: "CRAYON_THREADS", found: "'\(text)'", expected: "a positive number of threads")
+    }
+
+    /// Runs `body` once for every index below `count`, on all cores at once, and returns when all are done.
+    ///
+    /// The closure runs on several threads at the same time: it may write only what belongs to its
+    /// index, and must not use thread-bound state. It is not `@Sendable` because the buffers that it
+    /// fills are unsafe pointers, which never are. Indices are handed out in ascending order as
+    /// threads become free. When a body throws, no further index is begun, and the error of the lowest
+    /// index that threw is rethrown.
+    ///
+    ///     Parallel.forEach(count: tiles) { tile in
+    ///         weight.dequantizeRows(rows(of: tile), into: buffer(of: tile))
+    ///     }
+    public static func forEach<Failure: Error>(
+        count: Int, _ body: (Int) throws(Failure) -> Void
+    ) throws(Failure) {
+        let threads = min(threadCount, count)
+        guard threads > 1 else {
+            for index in 0..<max(count, 0) { try body(index) }
+            return
+        }
+        let next = Atomic<Int>(0)
+        let first = Mutex<(index: Int, error: Failure)?>(nil)
+        withoutActuallyEscaping(body) { body in
+            // Each call of the closure touches only its own index, as documented.
+            nonisolated(unsafe) let body = body
+            DispatchQueue.concurrentPerform(iterations: threads) { _ in
+                while true {
+                    let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
+                    guard index < count else { return }
+                    do throws(Failure) {
+                        try body(index)
+                    } catch {
+                        let failure = error
+                        first.withLock { if $0.map({ index < $0.index }) ?? true { $0 = (index, failure) } }
+                        next.store(count, ordering: .relaxed)
+                    }
+                }
+            }
+        }
+        if let failure = first.withLock({ $0?.error }) { throw failure }
+    }
+
+    /// Runs `body` for consecutive ranges of at most `size` that cover `0..<count`; for cheap items. The
+    /// ranges do not depend on the number of threads.
+    public static func forEachRange<Failure: Error>(
+        of count: Int, size: Int, _ body: (Range<Int>) throws(Failure) -> Void
+    ) throws(Failure) {
+        precondition(size > 0)
+        try forEach(count: (count + size - 1) / size) { (index) throws(Failure) in
+            try body(index * size..<min((index + 1) * size, count))
+        }
+    }
+}
