@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
-from model import Backbone, LowRankSet, Model, Rope, Tensors, Vision
 from safetensors import safe_open
+
+from model import Backbone, LowRankSet, Model, Rope, Tensors, Vision
 
 # (pattern of the source's name, role); the first match names the tensor. Layer numbers go through as \1.
 BACKBONE: list[tuple[str, str]] = [
@@ -47,7 +49,12 @@ FUSED = {  # InternLM2's module names
     "feed_forward.w3": "mlp.up",
     "feed_forward.w2": "mlp.down",
 }
-PAIRS = {"Plora_A": ("image", "a"), "Plora_B": ("image", "b"), "Plora_seg_A": ("crayon", "a"), "Plora_seg_B": ("crayon", "b")}
+PAIRS = {
+    "Plora_A": ("image", "a"),
+    "Plora_B": ("image", "b"),
+    "Plora_seg_A": ("crayon", "a"),
+    "Plora_seg_B": ("crayon", "b"),
+}
 
 
 def role(name: str) -> str | None:
@@ -55,7 +62,8 @@ def role(name: str) -> str | None:
     for pattern, into in BACKBONE + VISION + CRAYON:
         if found := re.fullmatch(pattern, name):
             return found.expand(into)
-    found = re.fullmatch(r"model\.layers\.(\d+)\.(attention\.w\w+|feed_forward\.w\d)\.(?:(Plora_\w+)\.)?(weight|bias)", name)
+    fused = r"model\.layers\.(\d+)\.(attention\.w\w+|feed_forward\.w\d)\.(?:(Plora_\w+)\.)?(weight|bias)"
+    found = re.fullmatch(fused, name)
     if found is None:
         return None
     layer, module, part, kind = found.groups()
@@ -86,7 +94,7 @@ def roles(source: Tensors) -> Tensors:
 
 
 def rope(config: dict[str, Any]) -> Rope:
-    """RoPE from `rope_theta` and `rope_scaling` (older files), `rope_parameters` (transformers 5) or InternLM-7B's `rotary`."""
+    """RoPE from `rope_theta` and `rope_scaling`, transformers 5's `rope_parameters`, or InternLM-7B's `rotary`."""
     if "rotary" in config:  # type "origin" or "dynamic", its factor `scaling_factor` 1 unless given
         rotary = config["rotary"]
         kind = {"origin": "none"}.get(rotary["type"], rotary["type"])
@@ -166,7 +174,8 @@ def load(folder: Path, vision_heads: int | None = None) -> Model:
 def load_clip(folder: Path) -> tuple[Vision, Tensors]:
     """The vision tower of a full CLIP checkpoint; the text tower is ignored."""
     config = json.loads((folder / "config.json").read_text())
-    return vision(config["vision_config"]), {r: x for r, x in roles(source_tensors(folder)).items() if r.startswith("vision.")}
+    tensors = roles(source_tensors(folder))
+    return vision(config["vision_config"]), {r: x for r, x in tensors.items() if r.startswith("vision.")}
 
 
 def load_peft(folder: Path, name: str) -> tuple[LowRankSet, Tensors]:
@@ -184,7 +193,7 @@ def load_peft(folder: Path, name: str) -> tuple[LowRankSet, Tensors]:
 
 
 def load_parts(parts: Path, clip: Path, adapters: list[str], crayon_entry: str = "additive") -> Model:
-    """Parts given separately: `backbone/`, `crayon.safetensors` and the named PEFT folders in `parts`, and a CLIP folder."""
+    """Separate parts: `backbone/`, `crayon.safetensors` and the named PEFT folders in `parts`, and a CLIP folder."""
     language = load(parts / "backbone")
     tower, vision_tensors = load_clip(clip)
     loaded = [load_peft(parts / name, name) for name in adapters]
@@ -194,20 +203,24 @@ def load_parts(parts: Path, clip: Path, adapters: list[str], crayon_entry: str =
     return Model(language.backbone, tensors, tower, tuple(s for s, _ in loaded), crayon_entry)
 
 
-def nf4_round_trip(weight: torch.Tensor, source: torch.dtype, rounded: bool) -> torch.Tensor:
+def nf4_round_trip(weight: torch.Tensor, source: torch.dtype, rounded: bool = False) -> torch.Tensor:
     """A weight through bitsandbytes NF4, block 64, double quantization, and back.
 
-    `rounded`: as bitsandbytes does, to the source's dtype; otherwise kept in float32.
+    Kept in float32, as bitsandbytes 0.50 multiplies with it when the activations are float32; or `rounded` to the
+    source's dtype, as its `dequantize_4bit` returns it.
     """
+    os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # it would compile its fallback for odd rows once per shape
     import bitsandbytes.functional as bnb
 
-    codes, state = bnb.quantize_4bit(weight.to(source).contiguous(), blocksize=64, compress_statistics=True, quant_type="nf4")
+    weight = weight.to(source).contiguous()
+    codes, state = bnb.quantize_4bit(weight, blocksize=64, compress_statistics=True, quant_type="nf4")
     if not rounded:
         state.dtype = torch.float32
     return bnb.dequantize_4bit(codes, state).float()
 
 
-def with_nf4_backbone(model: Model, source: torch.dtype, rounded: bool = True) -> Model:
+def with_nf4_backbone(model: Model, source: torch.dtype, rounded: bool = False) -> Model:
     """The model with every main weight of the backbone's linear layers passed through NF4."""
     main = re.compile(r"backbone\.layers\.\d+\.(attention|mlp)\.\w+\.weight")
-    return model.with_tensors({n: nf4_round_trip(w, source, rounded) for n, w in model.tensors.items() if main.fullmatch(n)})
+    chosen = {name: weight for name, weight in model.tensors.items() if main.fullmatch(name)}
+    return model.with_tensors({name: nf4_round_trip(weight, source, rounded) for name, weight in chosen.items()})

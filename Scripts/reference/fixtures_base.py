@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+
 from model import Model, Prompt, forward, greedy
 from probes import relative_error, write_probe
 from random_models import write_json
@@ -60,7 +61,14 @@ def labels(prompt: Prompt, vocab: int, patches: int) -> torch.Tensor:
 
 
 def add_probe(
-    case: Case, out: Path, file: str, prompt: Prompt, logits: torch.Tensor, covers: str, backbone: str = "source", **extra: Any
+    case: Case,
+    out: Path,
+    file: str,
+    prompt: Prompt,
+    logits: torch.Tensor,
+    covers: str,
+    backbone: str = "source",
+    **extra: Any,
 ) -> None:
     """Write a probe and enter it. `extra`: tensors go into the file, anything else into its entry."""
     tensors = {name: value for name, value in extra.items() if isinstance(value, torch.Tensor)}

@@ -7,23 +7,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+
 from checkpoints import load, source_tensors, with_nf4_backbone
-from fixtures_base import Case, add_greedy, add_probe, labels, must_matter, random_prompt, without_bias, without_rope_scaling
+from fixtures_base import (
+    Case,
+    add_greedy,
+    add_probe,
+    labels,
+    must_matter,
+    random_prompt,
+    without_bias,
+    without_rope_scaling,
+)
 from fixtures_transformers import AGREE, as_llama, peer_logits
 from model import Prompt, forward
 from probes import relative_error
 from random_models import Clip, Language, internlm, internlm2, published, save
 
 
+def copy_golden(source: Path, folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "collavo-tiny").mkdir(parents=True)
+    loose = ("probe-fp32.safetensors", "probe-nf4.safetensors", "nf4-expected.safetensors", "dynamic_map_f32le.bin")
+    for file in [source / name for name in loose] + sorted((source / "collavo-tiny").iterdir()):
+        shutil.copyfile(file, folder / file.relative_to(source))
+
+
 def golden(out: Path, source: Path) -> Case:
-    """A copy of the case whose logits the published code made."""
-    shutil.rmtree(out / "golden", ignore_errors=True)
-    (out / "golden").mkdir(parents=True)
-    for name in ("probe-fp32.safetensors", "probe-nf4.safetensors", "nf4-expected.safetensors", "dynamic_map_f32le.bin"):
-        shutil.copyfile(source / name, out / "golden" / name)
-    (out / "golden" / "collavo-tiny").mkdir()
-    for file in sorted((source / "collavo-tiny").iterdir()):
-        shutil.copyfile(file, out / "golden" / "collavo-tiny" / file.name)
+    """A copy of the case whose logits the published code made; nothing is copied if `source` is where it belongs."""
+    if source.resolve() != (out / "golden").resolve():
+        copy_golden(source, out / "golden")
     case = Case(
         name="golden",
         covers="the published code's own logits, codes and scales",
@@ -56,20 +69,26 @@ def collavo_grouped(out: Path) -> Case:
     prompts = {
         "image": (image, "one image, 36 positions"),
         "text": (random_prompt(111, 89, 8), "text only, 8 positions"),
-        "two-images": (random_prompt(112, 89, 13, images=2, size=35, grid=5), "two images, 61 positions, dynamic RoPE acts"),
+        "two-images": (
+            random_prompt(112, 89, 13, images=2, size=35, grid=5),
+            "two images, 61 positions, dynamic RoPE acts",
+        ),
         "long-text": (random_prompt(113, 89, 57), "text only, 57 positions, dynamic RoPE acts"),
         "no-maps": (replace(image, semantic_map=None, numbering_map=None), "an image without maps: row 0 everywhere"),
     }
     for name, (prompt, covers) in prompts.items():
         extra = {"labels": labels(prompt, 89, 25)} if name in ("image", "long-text") else {}
-        add_probe(case, out, f"collavo-grouped/probe-{name}.safetensors", prompt, forward(model, prompt), covers, **extra)
+        add_probe(
+            case, out, f"collavo-grouped/probe-{name}.safetensors", prompt, forward(model, prompt), covers, **extra
+        )
     for part in ("image", "crayon"):
         must_matter(f"the {part} set", model, model.with_sets([s.name for s in model.sets if s.name != part]), image)
     for name in ("two-images", "long-text"):
         must_matter("RoPE scaling", model, without_rope_scaling(model), prompts[name][0])
-    for rounded, file, dtype in ((True, "probe-nf4", "bfloat16"), (False, "probe-nf4-f32", "float32")):
+    for rounded, file, dtype in ((False, "probe-nf4", "float32"), (True, "probe-nf4-rounded", "bfloat16")):
         logits = forward(with_nf4_backbone(model, torch.bfloat16, rounded), image)
-        covers = f"one image, 4-bit weights dequantized to {dtype}" + (", as bitsandbytes does" if rounded else "")
+        how = "returns from dequantize_4bit" if rounded else "multiplies with under float32 activations"
+        covers = f"one image, 4-bit weights dequantized to {dtype}, which bitsandbytes {how}"
         add_probe(case, out, f"collavo-grouped/{file}.safetensors", image, logits, covers, "nf4", dequantized_to=dtype)
     names = {f"collavo-grouped/probe-{n}.safetensors": prompts[n][0] for n in ("image", "text", "two-images")}
     add_greedy(case, out, model, names)
@@ -102,7 +121,16 @@ def internlm2_plain(out: Path) -> Case:
         add_probe(case, out, f"internlm2-plain/probe-{k}.safetensors", prompt, logits, covers)
         if length == 21:
             logits = forward(with_nf4_backbone(model, torch.float32), prompt)
-            add_probe(case, out, "internlm2-plain/probe-nf4.safetensors", prompt, logits, covers, "nf4", dequantized_to="float32")
+            add_probe(
+                case,
+                out,
+                "internlm2-plain/probe-nf4.safetensors",
+                prompt,
+                logits,
+                covers,
+                "nf4",
+                dequantized_to="float32",
+            )
     must_matter("RoPE scaling", model, without_rope_scaling(model), prompt)
     return case
 

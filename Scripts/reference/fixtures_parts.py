@@ -8,13 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import save_file
+from torch import nn
+
 from checkpoints import FUSED, load_parts, load_peft, source_tensors
 from fixtures_base import Case, add_probe, must_matter, random_prompt, without_bias
 from model import forward
-from peft import LoraConfig, get_peft_model
 from random_models import Language, crayon_shapes, draw, draw_all, internlm2, save, write_json
-from safetensors.torch import save_file
-from torch import nn
 
 ADAPTERS = {  # name: rank, alpha, rslora, modules
     "object": (4, 8, False, list(FUSED)),
@@ -47,7 +48,9 @@ class Tree(nn.Module):
 def write_adapter(folder: Path, backbone: Path, name: str, seed: int) -> None:
     """A LoRA folder as PEFT saves it, its pairs drawn by name; `load_peft` has to agree with PEFT's own delta."""
     rank, alpha, rslora, modules = ADAPTERS[name]
-    config = LoraConfig(r=rank, lora_alpha=alpha, use_rslora=rslora, target_modules=modules, lora_dropout=0.05, bias="none")
+    config = LoraConfig(
+        r=rank, lora_alpha=alpha, use_rslora=rslora, target_modules=modules, lora_dropout=0.05, bias="none"
+    )
     tree = get_peft_model(Tree(source_tensors(backbone)), config)
     with torch.no_grad():
         for key, parameter in tree.named_parameters():
@@ -76,7 +79,9 @@ def write_adapter(folder: Path, backbone: Path, name: str, seed: int) -> None:
 def parts(out: Path) -> Case:
     """Needs `clip/` to be there already."""
     folder = out / "parts"
-    language = Language(hidden=48, layers=2, heads=6, kv_heads=3, mlp=76, vocab=69, bias=True, max_positions=256, rope_theta=2e4)
+    language = Language(
+        hidden=48, layers=2, heads=6, kv_heads=3, mlp=76, vocab=69, bias=True, max_positions=256, rope_theta=2e4
+    )
     save(folder / "backbone", *internlm2(language, torch.bfloat16, seed=41))
     width = json.loads((out / "clip" / "config.json").read_text())["vision_config"]["hidden_size"]
     save_file(draw_all(crayon_shapes(width, 48), 42, torch.float16), folder / "crayon.safetensors")

@@ -10,11 +10,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from checkpoints import load, load_clip, source_tensors
-from fixtures_base import Case, add_greedy, add_probe, must_matter, random_prompt, without_bias, without_rope_scaling
-from model import Backbone, Model, Prompt, clip_hidden_states, forward
-from probes import relative_error
-from random_models import draw, write_json
 from safetensors.torch import save_file
 from transformers import (
     AutoModelForCausalLM,
@@ -26,6 +21,12 @@ from transformers import (
     Qwen2Config,
 )
 from transformers.utils import logging
+
+from checkpoints import load, load_clip, source_tensors
+from fixtures_base import Case, add_greedy, add_probe, must_matter, random_prompt, without_bias, without_rope_scaling
+from model import Backbone, Model, Prompt, clip_hidden_states, forward
+from probes import relative_error
+from random_models import draw, write_json
 
 logging.disable_progress_bar()
 
@@ -43,7 +44,9 @@ class Kin:
     dtype: torch.dtype
     lengths: tuple[int, ...]
     seed: int
-    old_config: bool = False  # rewrite config.json with rope_theta, rope_scaling and torch_dtype, as before transformers 5
+    old_config: bool = (
+        False  # rewrite config.json with rope_theta, rope_scaling and torch_dtype, as before transformers 5
+    )
     config_changes: dict[str, Any] = field(default_factory=dict)
     shard_size: str = "5GB"
     matters: dict[str, Change] = field(default_factory=dict)  # parts whose absence must show in the last probe
@@ -109,7 +112,9 @@ def make(kin: Kin, out: Path) -> Case:
         named = {f"{kin.name}/probe-{k}.safetensors": prompts[k] for k in kin.greedy}
         runs = add_greedy(case, out, model, named)
         for tokens, prompt in zip(runs, named.values(), strict=True):
-            assert tokens == peer_greedy(load_peer, prompt, len(tokens)), f"{kin.name}: greedy differs from transformers"
+            assert tokens == peer_greedy(load_peer, prompt, len(tokens)), (
+                f"{kin.name}: greedy differs from transformers"
+            )
     return case
 
 
@@ -218,7 +223,11 @@ def clip(out: Path) -> Case:
         "last_hidden_state F32 [1 + patches, 36] without the post layer norm",
         inputs={"vision": "clip"},
     )
-    for size, covers in ((28, "native size"), (42, "6 x 6 grid, positions enlarged"), (21, "3 x 3 grid, positions reduced")):
+    for size, covers in (
+        (28, "native size"),
+        (42, "6 x 6 grid, positions enlarged"),
+        (21, "3 x 3 grid, positions reduced"),
+    ):
         rng = np.random.default_rng([31, size])
         pixels = torch.from_numpy(rng.standard_normal((3, size, size)).astype(np.float32))
         with torch.no_grad():

@@ -315,7 +315,9 @@ def splice(model: Model, prompt: Prompt) -> tuple[Tensor, Tensor, Tensor | None]
     crayon prompt is that of row 0 ("unknown") everywhere.
     """
     c, t = model.backbone, model.tensors
-    images = [] if prompt.pixel_values is None else list(prompt.pixel_values.reshape(-1, *prompt.pixel_values.shape[-3:]))
+    images = (
+        [] if prompt.pixel_values is None else list(prompt.pixel_values.reshape(-1, *prompt.pixel_values.shape[-3:]))
+    )
     assert int((prompt.input_ids == c.vocab).sum()) == len(images), "placeholders and images differ in number"
     embedded, is_image, crayons = [], [], []
     for token in prompt.input_ids.tolist():

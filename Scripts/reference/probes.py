@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from model import Prompt
 from safetensors import safe_open
 from safetensors.torch import save_file
+
+from model import Prompt
 
 INPUTS = ("input_ids", "pixel_values", "semantic_map", "numbering_map")
 

@@ -1,6 +1,6 @@
 """Hold `model.py` against the golden case, whose logits the published CoLLaVO code made.
 
-    python prove_golden.py FOLDER      # the folder with collavo-tiny/ and its probes
+python prove_golden.py FOLDER      # the folder with collavo-tiny/ and its probes
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 from checkpoints import load, with_nf4_backbone
 from model import forward
 from probes import read_probe, relative_error

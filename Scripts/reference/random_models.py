@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from model import Tensors
 from safetensors.torch import save_file
+
+from model import Tensors
 
 Shapes = dict[str, tuple[int, ...]]
 Config = dict[str, Any]
@@ -188,7 +189,9 @@ class Language:
             shapes |= {f"{at}.input_layernorm.weight": (h,), f"{at}.post_attention_layernorm.weight": (h,)}
             for part, outputs in (("q", h), ("k", self.kv_heads * d), ("v", self.kv_heads * d), ("o", h)):
                 shapes |= linear(f"{at}.self_attn.{part}_proj", h, outputs, self.bias)
-            shapes |= linear(f"{at}.mlp.gate_proj", h, self.mlp, False) | linear(f"{at}.mlp.up_proj", h, self.mlp, False)
+            shapes |= linear(f"{at}.mlp.gate_proj", h, self.mlp, False) | linear(
+                f"{at}.mlp.up_proj", h, self.mlp, False
+            )
             shapes |= linear(f"{at}.mlp.down_proj", self.mlp, h, False)
         return shapes | {"model.norm.weight": (h,), "lm_head.weight": (self.vocab, h)}
 
@@ -216,7 +219,7 @@ def internlm2(language: Language, dtype: torch.dtype, seed: int) -> tuple[Config
 
 
 def internlm(language: Language, dtype: torch.dtype, seed: int) -> tuple[Config, Tensors]:
-    """InternLM-7B: Llama's names, biases on q, k, v and o; its config.json knows no grouped heads and calls RoPE `rotary`."""
+    """InternLM-7B: Llama's names, biases on q, k, v and o, no grouped heads, RoPE described under `rotary`."""
     config = language.config("internlm", "InternLMForCausalLM", dtype)
     del config["num_key_value_heads"], config["rope_scaling"]
     config["rotary"] = {"base": config.pop("rope_theta"), "type": (language.rope_scaling or {"type": "origin"})["type"]}
