@@ -81,12 +81,15 @@ void ck_gelu(float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++) x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678118654752f));
 }
 
-void ck_compare(const float *reference, const float *value, int64_t count, double sums[4]) {
+ck_comparison ck_compare(const float *reference, const float *value, int64_t count) {
+    ck_comparison sums = {0};
     for (int64_t i = 0; i < count; i++) {
         double r = (double)reference[i], v = (double)value[i], d = v - r;
-        sums[0] += d * d;
-        sums[1] += r * r;
-        sums[2] += v * v;
-        sums[3] += r * v;
+        sums.squared_error += d * d;
+        sums.squared_reference += r * r;
+        sums.squared_value += v * v;
+        sums.product += r * v;
+        if (fabs(d) > sums.largest_error) sums.largest_error = fabs(d);
     }
+    return sums;
 }

@@ -73,14 +73,18 @@ public enum VectorMath {
         ck_rotate_half(x, Int64(heads), Int64(headSize), cosines, sines)
     }
 
-    /// Sums in double over two vectors, for error statistics.
+    /// Error statistics of two vectors, in double.
+    public struct Comparison: Sendable {
+        public let squaredError, squaredReference, squaredValue, product, largestError: Double
+    }
+
+    /// Sums over the elements of a vector and its reference.
     public static func compare(
         reference: UnsafePointer<Float>, value: UnsafePointer<Float>, count: Int
-    ) -> (squaredError: Double, squaredReference: Double, squaredValue: Double, product: Double) {
-        var sums = (0.0, 0.0, 0.0, 0.0)
-        withUnsafeMutableBytes(of: &sums) {
-            ck_compare(reference, value, Int64(count), $0.bindMemory(to: Double.self).baseAddress)
-        }
-        return sums
+    ) -> Comparison {
+        let sums = ck_compare(reference, value, Int64(count))
+        return Comparison(
+            squaredError: sums.squared_error, squaredReference: sums.squared_reference,
+            squaredValue: sums.squared_value, product: sums.product, largestError: sums.largest_error)
     }
 }

@@ -138,8 +138,12 @@ void ck_gelu(float *x, int64_t count);  // x *= (1 + erf(x / sqrt 2)) / 2
 // cosines[dim / 2], sines[dim / 2].
 void ck_rotate_half(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines);
 
-// Sums for error statistics, in double: squared difference, squared reference, squared value, product.
-void ck_compare(const float *reference, const float *value, int64_t count, double sums[4]);
+// Error statistics, in double: sums of squared difference, squared reference, squared value and product, and the
+// largest difference (NaN differences are passed over).
+typedef struct {
+    double squared_error, squared_reference, squared_value, product, largest_error;
+} ck_comparison;
+ck_comparison ck_compare(const float *reference, const float *value, int64_t count);
 
 #ifdef __cplusplus
 }
