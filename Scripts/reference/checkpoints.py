@@ -125,6 +125,8 @@ def backbone(config: dict[str, Any]) -> Backbone:
         eps=config["rms_norm_eps"],
         rope=rope(config),
         sliding_window=sliding,
+        # Qwen2 alone has this key, beside use_sliding_window
+        first_windowed_layer=config.get("max_window_layers", 0) if "use_sliding_window" in config else 0,
     )
 
 
@@ -178,17 +180,35 @@ def load_clip(folder: Path) -> tuple[Vision, Tensors]:
     return vision(config["vision_config"]), {r: x for r, x in tensors.items() if r.startswith("vision.")}
 
 
+def by_pattern(patterns: dict[str, Any], path: str, otherwise: int) -> Any:
+    """PEFT's rank_pattern and alpha_pattern: the first key that is, as a regular expression, the path or its end."""
+    return next((value for key, value in patterns.items() if re.fullmatch(rf"(.*\.)?({key})", path)), otherwise)
+
+
 def load_peft(folder: Path, name: str) -> tuple[LowRankSet, Tensors]:
-    """A PEFT LoRA folder over an InternLM2 backbone as a low-rank set acting at all positions."""
+    """A PEFT LoRA folder over a backbone as a low-rank set acting at all positions.
+
+    The set has one scale, that of `r` and `lora_alpha`; where a pattern gives a module another one, b carries the ratio.
+    """
     config = json.loads((folder / "adapter_config.json").read_text())
-    rank, alpha = config["r"], config["lora_alpha"]
-    scale = alpha / math.sqrt(rank) if config["use_rslora"] else alpha / rank
+
+    def scale_of(rank: int, alpha: float) -> float:
+        return alpha / math.sqrt(rank) if config["use_rslora"] else alpha / rank
+
+    scale = scale_of(config["r"], config["lora_alpha"])
     tensors: Tensors = {}
     for key, tensor in source_tensors(folder / "adapter_model.safetensors").items():
-        found = re.fullmatch(r"base_model\.model\.model\.layers\.(\d+)\.(.+)\.lora_([AB])\.weight", key)
+        found = re.fullmatch(r"base_model\.model\.(model\.layers\..+)\.lora_([AB])\.weight", key)
         assert found is not None, key
-        layer, module, side = found.groups()
-        tensors[f"adapters.{name}.layers.{layer}.{FUSED[module]}.{side.lower()}.weight"] = tensor.float()
+        path, side = found.groups()
+        main = role(f"{path}.weight")
+        assert main is not None, key
+        rank = by_pattern(config["rank_pattern"], path, config["r"])
+        alpha = by_pattern(config["alpha_pattern"], path, config["lora_alpha"])
+        assert tensor.shape[0 if side == "A" else 1] == rank, key
+        at = main.removeprefix("backbone.").removesuffix(".weight")
+        ratio = scale_of(rank, alpha) / scale if side == "B" else 1.0
+        tensors[f"adapters.{name}.{at}.{side.lower()}.weight"] = tensor.float() * ratio
     return LowRankSet(name, scale, scope="all"), tensors
 
 

@@ -6,15 +6,19 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 from torch import nn
+from transformers import AutoModelForCausalLM
 
-from checkpoints import FUSED, load_parts, load_peft, source_tensors
+from checkpoints import FUSED, load, load_parts, load_peft, source_tensors
 from fixtures_base import Case, add_probe, must_matter, random_prompt, without_bias
+from fixtures_transformers import AGREE, peer_logits
 from model import forward
+from probes import relative_error
 from random_models import Language, crayon_shapes, draw, draw_all, internlm2, save, write_json
 
 ADAPTERS = {  # name: rank, alpha, rslora, modules
@@ -45,13 +49,8 @@ class Tree(nn.Module):
         raise NotImplementedError
 
 
-def write_adapter(folder: Path, backbone: Path, name: str, seed: int) -> None:
-    """A LoRA folder as PEFT saves it, its pairs drawn by name; `load_peft` has to agree with PEFT's own delta."""
-    rank, alpha, rslora, modules = ADAPTERS[name]
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, use_rslora=rslora, target_modules=modules, lora_dropout=0.05, bias="none"
-    )
-    tree = get_peft_model(Tree(source_tensors(backbone)), config)
+def save_adapter(tree: Any, folder: Path, seed: int) -> None:
+    """A PEFT model's LoRA folder as PEFT saves it, its pairs drawn by name."""
     with torch.no_grad():
         for key, parameter in tree.named_parameters():
             if "lora_" in key:
@@ -63,6 +62,14 @@ def write_adapter(folder: Path, backbone: Path, name: str, seed: int) -> None:
     # PEFT keeps the modules as a set, in no order of its own; the base has no name outside this folder.
     described["target_modules"] = sorted(described["target_modules"])
     write_json(folder / "adapter_config.json", described | {"base_model_name_or_path": None})
+
+
+def write_adapter(folder: Path, backbone: Path, name: str, seed: int) -> None:
+    """A LoRA folder over an InternLM2 backbone; `load_peft` has to agree with PEFT's own delta."""
+    rank, alpha, rslora, modules = ADAPTERS[name]
+    config = LoraConfig(r=rank, lora_alpha=alpha, use_rslora=rslora, target_modules=modules, lora_dropout=0.05)
+    tree = get_peft_model(Tree(source_tensors(backbone)), config)
+    save_adapter(tree, folder, seed)
     the_set, pairs = load_peft(folder, name)
     found = 0
     for key, module in tree.named_modules():
@@ -118,4 +125,39 @@ def parts(out: Path) -> Case:
         must_matter(f"the set {name}", model, model.with_sets([n for n in both if n != name]), text)
     must_matter("the crayon prompt", model, replace(model, crayon_entry="none"), image)
     must_matter("the biases", model, without_bias(model), text)
+    return case
+
+
+def llama_lora(out: Path) -> Case:
+    """A LoRA folder over `llama/`, whose logits PEFT itself gives."""
+
+    def base() -> Any:
+        return AutoModelForCausalLM.from_pretrained(
+            out / "llama", dtype=torch.float32, attn_implementation="eager"
+        ).eval()
+
+    case = Case(
+        name="llama-lora",
+        covers="the llama fixture with a PEFT LoRA folder over six of its seven linears: rank 5, alpha 7, rank_pattern and "
+        "alpha_pattern with regular expressions; logits from PEFT",
+        inputs={"backbone": "llama", "adapters": {"style": "llama-lora/style"}},
+    )
+    config = LoraConfig(
+        r=5,
+        lora_alpha=7,
+        target_modules=["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"],
+        rank_pattern={"down_proj": 3, r"model\.layers\.1\.self_attn\.[qk]_proj": 2},
+        alpha_pattern={"o_proj": 11, r"layers\.0\.mlp\.gate_proj": 4},
+        task_type="CAUSAL_LM",
+    )
+    save_adapter(get_peft_model(base(), config), out / "llama-lora" / "style", 51)
+    peer = PeftModel.from_pretrained(base(), str(out / "llama-lora" / "style")).eval()
+    the_set, pairs = load_peft(out / "llama-lora" / "style", "style")
+    model = replace(load(out / "llama").with_tensors(pairs), sets=(the_set,))
+    prompt = random_prompt(510, model.backbone.vocab, 23)
+    logits = peer_logits(peer, prompt)
+    error = relative_error(forward(model, prompt), logits)
+    assert error < AGREE, f"llama-lora: model.py and PEFT differ by {error:.1e}"
+    must_matter("the adapter", model, model.with_sets([]), prompt)
+    add_probe(case, out, "llama-lora/probe-0.safetensors", prompt, logits, "23 positions", adapters=["style"])
     return case

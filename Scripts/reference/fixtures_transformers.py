@@ -70,6 +70,7 @@ def rewrite_config(path: Path, old: bool, changes: dict[str, Any]) -> None:
         kind = rope.pop("rope_type")
         config["rope_scaling"] = None if kind == "default" else {"type": kind, **rope}
         config["torch_dtype"] = config.pop("dtype")
+        config.pop("layer_types", None)
     write_json(path, config | changes)
 
 
@@ -122,6 +123,10 @@ def without_window(model: Model) -> Model:
     return replace(model, backbone=replace(model.backbone, sliding_window=None))
 
 
+def with_window_everywhere(model: Model) -> Model:
+    return replace(model, backbone=replace(model.backbone, first_windowed_layer=0))
+
+
 def language_fixtures(out: Path) -> list[Case]:
     common: dict[str, Any] = {"num_hidden_layers": 2, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": None}
     kins = [
@@ -169,6 +174,19 @@ def language_fixtures(out: Path) -> list[Case]:
             ),
             dtype=torch.bfloat16, lengths=(7, 33), seed=24, matters={"biases": without_bias},
             config_changes={"use_sliding_window": False, "sliding_window": 8, "max_window_layers": 2},
+        ),
+        Kin(
+            name="qwen2-window",
+            covers="Qwen2ForCausalLM, float16, 3 layers of which the first sees everything and the others (max_window_layers 1) "
+            "have a sliding window of 6, untied, older config.json without layer_types",
+            config=Qwen2Config(
+                vocab_size=59, hidden_size=32, intermediate_size=50, num_attention_heads=4, num_key_value_heads=1,
+                max_position_embeddings=128, rms_norm_eps=1e-6, tie_word_embeddings=False, use_sliding_window=True,
+                sliding_window=6, max_window_layers=1, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+                **(common | {"num_hidden_layers": 3}),
+            ),
+            dtype=torch.float16, lengths=(6, 27), seed=27, old_config=True,
+            matters={"sliding window": without_window, "unwindowed first layer": with_window_everywhere},
         ),
         Kin(
             name="mistral",

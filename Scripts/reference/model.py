@@ -51,6 +51,7 @@ class Backbone:
     eps: float
     rope: Rope
     sliding_window: int | None = None  # a query sees keys j with i - window < j <= i
+    first_windowed_layer: int = 0  # layers before it see everything (Qwen2)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Context:
 
     cos: Tensor  # [n, head_dim]
     sin: Tensor  # [n, head_dim]
-    mask: Tensor  # [n, n], 0 where visible, -inf where not
+    masks: tuple[Tensor, ...]  # of each layer: [n, n], 0 where visible, -inf where not
     image: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.bool))  # [n]
     crayon: Tensor | None = None  # [n image positions, hidden]
 
@@ -278,7 +279,7 @@ def attention(model: Model, layer: int, x: Tensor, context: Context) -> Tensor:
     q, k, v = query_key_value(model, layer, x, context)
     q, k = rotate(q, context), rotate(k, context)
     k, v = (w.repeat_interleave(c.heads // c.kv_heads, dim=0) for w in (k, v))
-    weights = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(c.head_dim) + context.mask, dim=-1)
+    weights = torch.softmax(q @ k.transpose(1, 2) / math.sqrt(c.head_dim) + context.masks[layer], dim=-1)
     mixed = (weights @ v).transpose(0, 1).reshape(x.shape[0], c.heads * c.head_dim)
     return linear(model, layer, "attention.o", mixed, context)
 
@@ -343,7 +344,11 @@ def forward_embedded(model: Model, x: Tensor, image: Tensor, crayon: Tensor | No
     """Logits [n, vocab] of spliced embeddings [n, hidden]."""
     c, t = model.backbone, model.tensors
     cos, sin = rope_tables(c.rope, c.head_dim, x.shape[0])
-    context = Context(cos, sin, causal_mask(x.shape[0], c.sliding_window), image, crayon)
+    masks = tuple(
+        causal_mask(x.shape[0], c.sliding_window if layer >= c.first_windowed_layer else None)
+        for layer in range(c.layers)
+    )
+    context = Context(cos, sin, masks, image, crayon)
     for layer in range(c.layers):
         x = block(model, layer, x, context)
     x = rms_norm(x, t["backbone.norm.weight"], c.eps)
