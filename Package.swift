@@ -72,7 +72,7 @@ let package = Package(
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
         layer(
             "Models",
-            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Layers"]),
+            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Images", "Layers"]),
 
         // Layer 5 and 6: jobs.
         layer(
@@ -109,6 +109,7 @@ let package = Package(
         ),
 
         tests("Bytes"), tests("JSON"), tests("Tensors", ["Bytes"]), tests("Architecture", ["Tensors"]),
+        tests("Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17

@@ -1,0 +1,68 @@
+private import Kernels
+
+/// What happens to each element or row by itself, split over cores by rows.
+public enum Elementwise {
+    /// `y += x`
+    public static func add(_ x: MatrixView, to y: MatrixView) {
+        precondition(x.rows == y.rows && x.columns == y.columns)
+        Rowwise.forEach(y.rows, columns: y.columns) { row in
+            VectorMath.add(x.row(row), into: y.row(row), count: y.columns)
+        }
+    }
+
+    /// `x *= sigmoid(1.702 x)`, OpenAI CLIP's approximation of GELU.
+    public static func quickGELU(_ x: MatrixView) {
+        Rowwise.forEach(x.rows, columns: x.columns) { row in VectorMath.quickGELU(x.row(row), count: x.columns) }
+    }
+
+    /// GELU with the error function (Hendrycks and Gimpel 2016).
+    public static func gelu(_ x: MatrixView) {
+        Rowwise.forEach(x.rows, columns: x.columns) { row in VectorMath.gelu(x.row(row), count: x.columns) }
+    }
+
+    /// `gate = gate * sigmoid(gate) * up`, the middle of SwiGLU (Shazeer 2020).
+    public static func siluMultiply(gate: MatrixView, up: MatrixView) {
+        precondition(gate.rows == up.rows && gate.columns == up.columns)
+        Rowwise.forEach(gate.rows, columns: gate.columns) { row in
+            VectorMath.siluMultiply(
+                gate: gate.row(row), up: up.row(row), into: gate.row(row), count: gate.columns)
+        }
+    }
+
+    /// Rotates the heads in each row: row r by the angles of position `first + r`.
+    /// - Parameters:
+    ///   - x: `[rows, heads * headSize]`
+    ///   - table: holds at least `first + rows` positions.
+    ///   - backwards: by the negative angles.
+    public static func rotate(_ x: MatrixView, by table: RotaryTable, from first: Int, backwards: Bool = false) {
+        precondition(x.columns % table.headSize == 0 && first >= 0 && first + x.rows <= table.positions)
+        let half = table.headSize / 2
+        (backwards ? table.negativeSines : table.sines).withUnsafeBufferPointer { sines in
+            table.cosines.withUnsafeBufferPointer { cosines in
+                guard let sines = sines.baseAddress, let cosines = cosines.baseAddress else { return }
+                Rowwise.forEach(x.rows, columns: x.columns) { row in
+                    let offset = (first + row) * half
+                    VectorMath.rotateHalf(
+                        x.row(row), heads: x.columns / table.headSize, headSize: table.headSize,
+                        cosines: cosines + offset,
+                        sines: sines + offset)
+                }
+            }
+        }
+    }
+}
+
+/// Loops over rows: on this thread while there is little to do, else in runs of rows on all cores.
+enum Rowwise {
+    /// Elements that are worth handing to another core.
+    private static let runElements = 1 << 15
+
+    static func forEach(_ rows: Int, columns: Int, _ body: (Int) -> Void) {
+        let run = max(1, runElements / max(columns, 1))
+        if rows <= run {
+            for row in 0..<rows { body(row) }
+        } else {
+            Parallel.forEachRange(of: rows, size: run) { range in for row in range { body(row) } }
+        }
+    }
+}

@@ -1,0 +1,102 @@
+private import Kernels
+public import Quantization
+private import Tensors
+
+/// `y = x W^T + bias` over a weight that stays as it is stored: 4-bit, 8-bit or 16-bit.
+///
+/// Few rows of `x` (decoding) multiply the stored weight directly. For many, tiles of the weight are widened to
+/// float32 in scratch, each used once by a matrix product and forgotten. The work is split into tiles whose size
+/// depends on the weight's shape alone, so that the result does not depend on the number of cores.
+public struct Linear: Sendable {
+    /// As many rows as outputs; further axes (a convolution's) count as columns.
+    public let weight: StoredWeight
+    /// `[out]`
+    public let bias: [Float]?
+    public let outputs: Int
+    public let inputs: Int
+
+    /// - Parameter outputs: how many of the weight's rows to use, from the first; nil for all.
+    /// - Precondition: `bias` has one value for each of them.
+    public init(weight: StoredWeight, bias: [Float]? = nil, outputs: Int? = nil) {
+        let outputs = outputs ?? weight.rows
+        precondition(weight.shape.rank >= 2 && outputs <= weight.rows && bias.map { $0.count == outputs } ?? true)
+        self.weight = weight
+        self.bias = bias
+        self.outputs = outputs
+        inputs = weight.columns
+    }
+
+    /// Up to this many rows of `x`, the stored weight is read once for each instead of being widened.
+    static let directRows = 4
+
+    /// Rows of the weight that are widened at a time: about 4 MiB of float32.
+    static func tileRows(inputs: Int) -> Int { min(max((1 << 20) / max(inputs, 1) / 32 * 32, 64), 512) }
+
+    /// - Parameters:
+    ///   - x: `[rows, in]`
+    ///   - y: `[rows, out]`, overwritten; must not overlap `x`.
+    public func forward(_ x: MatrixView, into y: MatrixView, workspace: Workspace) {
+        precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows)
+        if x.rows <= Linear.directRows {
+            multiplyRows(x) { rows, index, product in
+                (y.row(index) + rows.lowerBound).update(from: product, count: rows.count)
+                addBias(to: y.row(index), outputs: rows)
+            }
+        } else {
+            multiplyTiles(x, scale: 1, keep: 0, into: y, workspace: workspace)
+        }
+    }
+
+    /// Adds `scale * x W^T` to `y`.
+    /// - Precondition: there is no bias.
+    public func accumulate(_ x: MatrixView, scale: Float, into y: MatrixView, workspace: Workspace) {
+        precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows && bias == nil)
+        if x.rows <= Linear.directRows {
+            multiplyRows(x) { rows, index, product in
+                VectorMath.axpy(scale, product, into: y.row(index) + rows.lowerBound, count: rows.count)
+            }
+        } else {
+            multiplyTiles(x, scale: scale, keep: 1, into: y, workspace: workspace)
+        }
+    }
+
+    /// Products of the stored weight with one row of `x` at a time, in runs of outputs that are handed to `store`.
+    private func multiplyRows(
+        _ x: MatrixView, store: (_ outputs: Range<Int>, _ row: Int, _ product: UnsafePointer<Float>) -> Void
+    ) {
+        Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count) { product in
+                guard let product = product.baseAddress else { return }
+                for index in 0..<x.rows {
+                    weight.multiply(rows: rows, x: x.row(index), into: product)
+                    store(rows, index, product)
+                }
+            }
+        }
+    }
+
+    /// Outputs that a core computes before it asks for more work.
+    private static let runRows = 128
+
+    private func multiplyTiles(
+        _ x: MatrixView, scale: Float, keep: Float, into y: MatrixView, workspace: Workspace
+    ) {
+        Parallel.forEachRange(of: outputs, size: Linear.tileRows(inputs: inputs)) { rows in
+            workspace.withScratch(rows.count * inputs) { tile in
+                weight.dequantizeRows(rows, into: tile)
+                BLAS.gemm(
+                    transposeB: true, m: x.rows, n: rows.count, k: inputs, alpha: scale, a: x.pointer, lda: x.stride,
+                    b: tile,
+                    ldb: inputs, beta: keep, c: y.pointer + rows.lowerBound, ldc: y.stride)
+            }
+            if keep == 0 { for index in 0..<y.rows { addBias(to: y.row(index), outputs: rows) } }
+        }
+    }
+
+    private func addBias(to row: UnsafeMutablePointer<Float>, outputs: Range<Int>) {
+        bias?.withUnsafeBufferPointer { bias in
+            guard let bias = bias.baseAddress else { return }
+            VectorMath.add(bias + outputs.lowerBound, into: row + outputs.lowerBound, count: outputs.count)
+        }
+    }
+}

@@ -1,0 +1,132 @@
+import Architecture
+import Bytes
+import Checkpoints
+import Layers
+import Quantization
+import Tensors
+
+/// The backbone: token embeddings, blocks, final norm, output head.
+struct Decoder: Sendable {
+    let configuration: ModelConfiguration
+    /// `[embeddingRows, hidden]`
+    let embeddings: StoredWeight
+    let layers: [DecoderLayer]
+    let finalNorm: RMSNorm
+    let head: Linear
+    let rotary: RotaryEmbedding
+
+    /// Rows of a prompt that pass through the blocks at once: bounds the memory of activations.
+    static let passRows = 2048
+
+    init(_ configuration: ModelConfiguration, sets: [LowRankSet], _ loader: WeightLoader) throws(CrayonError) {
+        let backbone = configuration.backbone
+        try Decoder.check(backbone, place: loader.source.place)
+        self.configuration = configuration
+        embeddings = try loader.weight(.tokenEmbeddings)
+        var layers: [DecoderLayer] = []
+        for layer in 0..<backbone.layerCount {
+            layers.append(try DecoderLayer(layer, configuration: configuration, sets: sets, loader))
+        }
+        self.layers = layers
+        finalNorm = RMSNorm(weight: try loader.vector(.finalNorm), epsilon: backbone.normEpsilon)
+        head = Linear(
+            weight: backbone.isHeadTied ? embeddings : try loader.weight(.head), outputs: backbone.vocabularySize)
+        rotary = RotaryEmbedding(backbone.rope, headSize: backbone.headSize)
+    }
+
+    private static func check(_ backbone: BackboneConfiguration, place: String) throws(CrayonError) {
+        func require(_ holds: Bool, _ item: String, _ found: String, _ expected: String) throws(CrayonError) {
+            if !holds { throw CrayonError(.mismatch, in: place, item: item, found: found, expected: expected) }
+        }
+        let (heads, groups) = (backbone.headCount, backbone.keyValueHeadCount)
+        try require(
+            groups > 0 && heads > 0 && heads % groups == 0, "attention heads",
+            "\(heads) query and \(groups) key-value heads",
+            "a multiple")
+        try require(
+            backbone.headSize > 2 && backbone.headSize % 2 == 0, "head size", "\(backbone.headSize)",
+            "an even number over 2")
+        try require(
+            backbone.vocabularySize > 0 && backbone.embeddingRows >= backbone.vocabularySize, "embedding rows",
+            "\(backbone.embeddingRows)", "at least the vocabulary's \(backbone.vocabularySize)")
+        try require(
+            backbone.rope.maxPositions > 0, "rope positions", "\(backbone.rope.maxPositions)", "a positive number")
+        try require(
+            backbone.slidingWindow ?? 1 > 0, "sliding window", "\(backbone.slidingWindow ?? 0)", "a positive number")
+    }
+
+    /// Runs a prompt behind what the state's cache holds.
+    /// - Parameter rows: whose logits to compute, ascending.
+    /// - Returns: `[rows.count, vocabulary]`
+    func forward(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: Matrix) {
+        precondition(logits.rows == rows.count && logits.columns == head.outputs)
+        let workspace = state.workspace
+        let cache = state.cache
+        let length = cache.count + prompt.count
+        cache.reserve(length)
+        if rotary.changesBase(length: length) { cache.storeUnrotatedKeys(rotary: rotary) }
+        let table = rotary.table(length: length)
+        let width = configuration.backbone.hiddenSize
+        var wanted = rows[...]
+        for start in stride(from: 0, to: prompt.count, by: Decoder.passRows) {
+            let part = start..<min(start + Decoder.passRows, prompt.count)
+            let pass = DecoderPass(
+                images: prompt.imageRuns(in: part), addsCrayon: configuration.crayon?.entry == .additive, rotary: table,
+                cache: cache, workspace: workspace)
+            let hidden = workspace.view(.residual, rows: part.count, columns: width)
+            hidden.copy(from: prompt.hidden.view.rows(part))
+            for layer in layers { layer.forward(hidden, pass: pass) }
+            cache.advance(by: part.count)
+
+            let here = wanted.prefix { $0 < part.upperBound }
+            guard !here.isEmpty else { continue }
+            let selected = workspace.view(.selected, rows: here.count, columns: width)
+            for (index, row) in here.enumerated() {
+                finalNorm.forward(hidden.rows(row - start..<row - start + 1), into: selected.rows(index..<index + 1))
+            }
+            let done = rows.count - wanted.count
+            head.forward(selected, into: logits.view.rows(done..<done + here.count), workspace: workspace)
+            wanted = wanted.dropFirst(here.count)
+        }
+        precondition(wanted.isEmpty, "a row outside the prompt")
+    }
+
+    /// - Parameter tokens: validated rows of the embedding table.
+    func embed(_ tokens: some Collection<Int>, into hidden: MatrixView) {
+        for (row, token) in tokens.enumerated() {
+            embeddings.dequantizeRows(token..<token + 1, into: hidden.row(row))
+        }
+    }
+}
+
+/// A sequence in progress: its cache, and scratch memory that is kept from step to step.
+///
+/// Belongs to one sequence and one thread at a time.
+public final class DecoderState: @unchecked Sendable {
+    // @unchecked: as its cache and workspace, used by one pass at a time.
+    let cache: KVCache
+    let workspace = Workspace()
+    /// Embedding of the token that a step feeds. `[1, hidden]`
+    let token: Matrix
+    /// `[1, vocabulary]`
+    let logits: Matrix
+
+    init(_ backbone: BackboneConfiguration) {
+        cache = KVCache(layerCount: backbone.layerCount, width: backbone.keyValueHeadCount * backbone.headSize)
+        token = Matrix(rows: 1, columns: backbone.hiddenSize)
+        logits = Matrix(rows: 1, columns: backbone.vocabularySize)
+    }
+
+    /// Positions seen so far.
+    public var count: Int { cache.count }
+
+    /// Makes room ahead for that many positions in all, so that decoding does not have to grow the cache.
+    public func reserve(_ positions: Int) { cache.reserve(positions) }
+
+    /// Forgets all but the first `positions`.
+    /// - Precondition: no more than `count`.
+    public func truncate(to positions: Int) { cache.truncate(to: positions) }
+
+    /// Bytes of keys and values.
+    public var cacheByteCount: Int { cache.byteCount }
+}

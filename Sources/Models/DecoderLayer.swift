@@ -1,0 +1,129 @@
+import Architecture
+import Bytes
+import Layers
+
+/// One block of the backbone: `x += attention(norm(x))`, `x += mlp(norm(x))`.
+struct DecoderLayer: Sendable {
+    let index: Int
+    let attentionNorm: RMSNorm
+    let mlpNorm: RMSNorm
+    let projection: Projection
+    let output: AdaptedLinear
+    let gate: AdaptedLinear
+    let up: AdaptedLinear
+    let down: AdaptedLinear
+    let attention: Attention
+
+    /// Query, key and value: one weight or three.
+    enum Projection: Sendable {
+        case fused(AdaptedLinear)
+        case separate(query: AdaptedLinear, key: AdaptedLinear, value: AdaptedLinear)
+    }
+
+    init(
+        _ index: Int, configuration: ModelConfiguration, sets: [LowRankSet], _ loader: WeightLoader
+    ) throws(CrayonError) {
+        let backbone = configuration.backbone
+        func linear(_ module: BackboneModule) throws(CrayonError) -> AdaptedLinear {
+            try AdaptedLinear(layer: index, module: module, configuration: configuration, sets: sets, loader)
+        }
+        self.index = index
+        attentionNorm = RMSNorm(weight: try loader.vector(.attentionNorm(index)), epsilon: backbone.normEpsilon)
+        mlpNorm = RMSNorm(weight: try loader.vector(.mlpNorm(index)), epsilon: backbone.normEpsilon)
+        switch backbone.attentionForm {
+        case .fused: projection = .fused(try linear(.qkv))
+        case .separate:
+            projection = .separate(query: try linear(.query), key: try linear(.key), value: try linear(.value))
+        }
+        output = try linear(.output)
+        gate = try linear(.gate)
+        up = try linear(.up)
+        down = try linear(.down)
+        let isWindowed = index >= backbone.firstWindowedLayer ?? 0
+        attention = Attention(
+            groupCount: backbone.keyValueHeadCount, headsPerGroup: backbone.headCount / backbone.keyValueHeadCount,
+            headSize: backbone.headSize, isCausal: true, window: isWindowed ? backbone.slidingWindow : nil)
+    }
+
+    /// - Parameter hidden: the residual stream of the pass's tokens, `[tokens, hidden]`, changed in place.
+    func forward(_ hidden: MatrixView, pass: DecoderPass) {
+        let workspace = pass.workspace
+        let normalized = workspace.view(.normalized, rows: hidden.rows, columns: hidden.columns)
+        attentionNorm.forward(hidden, into: normalized)
+        if pass.addsCrayon {
+            for run in pass.images {
+                if let crayon = run.crayon { Elementwise.add(crayon, to: normalized.rows(run.rows)) }
+            }
+        }
+        let mixed = workspace.view(
+            .mixed, rows: hidden.rows, columns: attention.groupCount * attention.headsPerGroup * attention.headSize)
+        attend(normalized, into: mixed, pass: pass)
+        output.forward(mixed, into: normalized, images: pass.images, workspace: workspace)
+        Elementwise.add(normalized, to: hidden)
+
+        let gated = workspace.view(.gate, rows: hidden.rows, columns: gate.linear.outputs)
+        let upper = workspace.view(.up, rows: hidden.rows, columns: up.linear.outputs)
+        mlpNorm.forward(hidden, into: normalized)
+        gate.forward(normalized, into: gated, images: pass.images, workspace: workspace)
+        up.forward(normalized, into: upper, images: pass.images, workspace: workspace)
+        Elementwise.siluMultiply(gate: gated, up: upper)
+        down.forward(gated, into: normalized, images: pass.images, workspace: workspace)
+        Elementwise.add(normalized, to: hidden)
+    }
+
+    private func attend(_ x: MatrixView, into mixed: MatrixView, pass: DecoderPass) {
+        let past = pass.cache.count
+        let all = 0..<past + x.rows
+        let new = past..<past + x.rows
+        let keys = pass.cache.keys(index).rows(all)
+        let values = pass.cache.values(index).rows(all)
+        let queries: MatrixView
+        let groupStride: Int
+        switch projection {
+        case .fused(let fused):
+            let head = attention.headSize
+            groupStride = (attention.headsPerGroup + 2) * head
+            queries = pass.workspace.view(.queries, rows: x.rows, columns: fused.linear.outputs)
+            fused.forward(x, into: queries, images: pass.images, workspace: pass.workspace)
+            for group in 0..<attention.groupCount {
+                let key = group * groupStride + attention.headsPerGroup * head
+                let target = group * head..<(group + 1) * head
+                Elementwise.rotate(queries.columns(group * groupStride..<key), by: pass.rotary, from: past)
+                keys.rows(new).columns(target).copy(from: queries.columns(key..<key + head))
+                values.rows(new).columns(target).copy(from: queries.columns(key + head..<key + 2 * head))
+            }
+        case .separate(let query, let key, let value):
+            groupStride = attention.headsPerGroup * attention.headSize
+            queries = pass.workspace.view(.queries, rows: x.rows, columns: query.linear.outputs)
+            query.forward(x, into: queries, images: pass.images, workspace: pass.workspace)
+            key.forward(x, into: keys.rows(new), images: pass.images, workspace: pass.workspace)
+            value.forward(x, into: values.rows(new), images: pass.images, workspace: pass.workspace)
+            Elementwise.rotate(queries, by: pass.rotary, from: past)
+        }
+        attention.forward(
+            queries: queries, groupStride: groupStride, keys: rotated(keys, new: new, pass: pass), values: values,
+            into: mixed, workspace: pass.workspace)
+    }
+
+    /// The keys as attention needs them: the new ones rotated in the cache, or all of them in a copy.
+    private func rotated(_ keys: MatrixView, new: Range<Int>, pass: DecoderPass) -> MatrixView {
+        if pass.cache.holdsRotatedKeys {
+            Elementwise.rotate(keys.rows(new), by: pass.rotary, from: new.lowerBound)
+            return keys
+        }
+        let copy = pass.workspace.view(.rotatedKeys, rows: keys.rows, columns: keys.columns)
+        copy.copy(from: keys)
+        Elementwise.rotate(copy, by: pass.rotary, from: 0)
+        return copy
+    }
+}
+
+/// What the blocks of one pass share.
+struct DecoderPass {
+    let images: [ImageRun]
+    /// The crayon prompt is added to what attention reads (the paper's way of entering).
+    let addsCrayon: Bool
+    let rotary: RotaryTable
+    let cache: KVCache
+    let workspace: Workspace
+}

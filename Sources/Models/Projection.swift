@@ -1,0 +1,57 @@
+import Architecture
+import Bytes
+import Layers
+import Quantization
+import Tensors
+
+/// Linear, exact GELU, linear: from a feature width to the backbone's.
+struct ProjectorMLP: Sendable {
+    let first: Linear
+    let second: Linear
+
+    init(_ projector: Projector, _ loader: WeightLoader) throws(CrayonError) {
+        first = try loader.linear(.projector(projector, 0, .weight), bias: .projector(projector, 0, .bias))
+        second = try loader.linear(.projector(projector, 2, .weight), bias: .projector(projector, 2, .bias))
+    }
+
+    /// `[rows, features]` -> `[rows, hidden]`
+    func forward(_ x: MatrixView, workspace: Workspace) -> Matrix {
+        let inner = workspace.view(.gate, rows: x.rows, columns: first.outputs)
+        first.forward(x, into: inner, workspace: workspace)
+        Elementwise.gelu(inner)
+        let projected = Matrix(rows: x.rows, columns: second.outputs)
+        second.forward(inner, into: projected.view, workspace: workspace)
+        return projected
+    }
+}
+
+/// The crayon queries: a semantic and a numbering row are added for every patch, then projected.
+struct CrayonPrompt: Sendable {
+    let configuration: CrayonConfiguration
+    /// `[semanticRows, width]`
+    let semantic: StoredWeight
+    /// `[numberingRows, width]`
+    let numbering: StoredWeight
+    let projector: ProjectorMLP
+
+    init(_ configuration: CrayonConfiguration, _ loader: WeightLoader) throws(CrayonError) {
+        self.configuration = configuration
+        semantic = try loader.weight(.semanticTable)
+        numbering = try loader.weight(.numberingTable)
+        projector = try ProjectorMLP(.crayon, loader)
+    }
+
+    /// - Parameter grid: validated rows of both tables.
+    /// - Returns: `[patches, hidden]`
+    func forward(_ grid: CrayonGrid, workspace: Workspace) -> Matrix {
+        let queries = Matrix(rows: grid.semantic.count, columns: configuration.width)
+        let numbers = workspace.view(.products, rows: 1, columns: configuration.width)
+        for cell in grid.semantic.indices {
+            let (row, number) = (grid.semantic[cell], grid.numbering[cell])
+            semantic.dequantizeRows(row..<row + 1, into: queries.view.row(cell))
+            numbering.dequantizeRows(number..<number + 1, into: numbers.pointer)
+            Elementwise.add(numbers, to: queries.view.rows(cell..<cell + 1))
+        }
+        return projector.forward(queries.view, workspace: workspace)
+    }
+}

@@ -1,0 +1,136 @@
+public import Architecture
+public import Bytes
+public import Checkpoints
+import Layers
+public import Tensors
+
+/// A model ready to run: vision tower, projectors, crayon queries and backbone over weights that stay as they are stored.
+///
+/// Immutable, so that several sequences can share it; each has a `DecoderState` of its own.
+///
+///     let model = try VisionLanguageModel(source: source)
+///     let state = model.makeState()
+///     var logits = try model.prefill(try model.embed(input), state: state)
+///     logits = try model.step(token: best(logits), state: state)
+public final class VisionLanguageModel: Sendable {
+    /// What takes part in a run.
+    public struct Options: Sendable, Equatable {
+        /// Names of the low-rank sets that act; nil for those that the model marks as active.
+        public var lowRankSets: [String]?
+        /// Whether the crayon prompt enters the backbone.
+        public var usesCrayon: Bool
+
+        public init(lowRankSets: [String]? = nil, usesCrayon: Bool = true) {
+            self.lowRankSets = lowRankSets
+            self.usesCrayon = usesCrayon
+        }
+    }
+
+    public let configuration: ModelConfiguration
+    /// The source, as the user named it.
+    public let place: String
+    public let options: Options
+    let decoder: Decoder
+    let tower: VisionTower?
+    let projector: ProjectorMLP?
+    let crayon: CrayonPrompt?
+
+    /// Asks the source for every weight once and keeps it as stored.
+    /// - Throws: `CrayonError` for a weight that is absent or of another shape than the configuration gives, for a
+    ///   configuration that contradicts itself, and for a low-rank set that does not exist.
+    public init(source: any ModelSource, options: Options = Options()) throws(CrayonError) {
+        let configuration = source.configuration
+        let loader = WeightLoader(source)
+        self.configuration = configuration
+        self.options = options
+        place = source.place
+        let sets = try VisionLanguageModel.activeSets(configuration, options, place: source.place)
+        if let vision = configuration.vision {
+            tower = try VisionTower(vision, loader)
+            projector = try ProjectorMLP(.image, loader)
+        } else {
+            tower = nil
+            projector = nil
+        }
+        if configuration.vision != nil, options.usesCrayon, let crayon = configuration.crayon {
+            self.crayon = try CrayonPrompt(crayon, loader)
+        } else {
+            crayon = nil
+        }
+        decoder = try Decoder(configuration, sets: sets, loader)
+    }
+
+    private static func activeSets(
+        _ configuration: ModelConfiguration, _ options: Options, place: String
+    ) throws(CrayonError) -> [LowRankSet] {
+        guard let names = options.lowRankSets else { return configuration.lowRankSets.filter(\.isActive) }
+        let known = configuration.lowRankSets.map(\.name)
+        for name in names where !known.contains(name) {
+            throw CrayonError(
+                .usage, in: place, item: "low-rank set '\(name)'", found: "no such set",
+                expected: known.isEmpty
+                    ? "none: the model has no low-rank sets" : "one of \(known.joined(separator: ", "))")
+        }
+        return configuration.lowRankSets.filter { names.contains($0.name) }
+    }
+
+    /// An empty sequence.
+    public func makeState() -> DecoderState { DecoderState(configuration.backbone) }
+
+    /// Reads a prompt behind what the state has seen.
+    /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.
+    /// - Throws: `CrayonError` for an empty prompt.
+    public func prefill(_ prompt: EmbeddedPrompt, state: DecoderState) throws(CrayonError) -> Matrix {
+        guard prompt.count > 0 else {
+            throw CrayonError(.usage, in: "prompt", found: "no tokens", expected: "at least one")
+        }
+        decoder.forward(prompt, rows: [prompt.count - 1], state: state, into: state.logits)
+        return state.logits
+    }
+
+    /// Reads one more token.
+    /// - Returns: as `prefill`.
+    /// - Throws: `CrayonError` for a token without an embedding.
+    public func step(token: Int, state: DecoderState) throws(CrayonError) -> Matrix {
+        try check(token: token)
+        decoder.embed(CollectionOfOne(token), into: state.token.view)
+        decoder.forward(EmbeddedPrompt(hidden: state.token), rows: [0], state: state, into: state.logits)
+        return state.logits
+    }
+
+    /// Logits of a whole prompt on its own.
+    /// - Parameter rows: positions (of the spliced prompt) whose logits are wanted, ascending; nil for all.
+    /// - Returns: `[rows, vocabulary]`
+    /// - Throws: `CrayonError` for an input that does not fit the model.
+    public func logits(_ input: ModelInput, rows: [Int]? = nil) throws(CrayonError) -> Matrix {
+        try logits([input], rows: [rows])[0]
+    }
+
+    /// Logits of several prompts; pictures that occur more than once are seen once.
+    public func logits(_ inputs: [ModelInput], rows: [[Int]?]? = nil) throws(CrayonError) -> [Matrix] {
+        precondition(rows.map { $0.count == inputs.count } ?? true)
+        let features = FeatureStore()
+        var results: [Matrix] = []
+        for (index, input) in inputs.enumerated() {
+            let state = makeState()
+            let prompt = try embed(input, workspace: state.workspace, features: features)
+            let wanted = rows?[index] ?? Array(0..<prompt.count)
+            for (row, next) in zip(wanted, wanted.dropFirst()) where row >= next {
+                throw Self.badRows("\(row), \(next)", prompt)
+            }
+            if let first = wanted.first, let last = wanted.last, first < 0 || last >= prompt.count {
+                throw Self.badRows("\(first < 0 ? first : last)", prompt)
+            }
+            let logits = Matrix(rows: wanted.count, columns: configuration.backbone.vocabularySize)
+            decoder.forward(prompt, rows: wanted, state: state, into: logits)
+            results.append(logits)
+        }
+        return results
+    }
+
+    private static func badRows(_ found: String, _ prompt: EmbeddedPrompt) -> CrayonError {
+        CrayonError(
+            .usage, in: "prompt", item: "rows of logits", found: found, expected: "ascending rows below \(prompt.count)"
+        )
+    }
+}

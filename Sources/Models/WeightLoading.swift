@@ -1,0 +1,51 @@
+import Architecture
+import Bytes
+import Checkpoints
+import Layers
+import Quantization
+import Tensors
+
+/// Asks a source for the weights of layers, and checks that they have the shapes that the configuration gives.
+struct WeightLoader {
+    let source: any ModelSource
+    private let parameters: [Role: Parameter]
+
+    init(_ source: any ModelSource) {
+        self.source = source
+        parameters = Dictionary(source.configuration.parameters.map { ($0.role, $0) }) { first, _ in first }
+    }
+
+    /// - Throws: `CrayonError` when the weight is absent or has another shape.
+    func weight(_ role: Role) throws(CrayonError) -> StoredWeight {
+        guard let weight = try source.weight(role) else {
+            throw CrayonError(.missing, in: source.place, item: role.rawValue, found: "no such weight")
+        }
+        guard let parameter = parameters[role] else {
+            preconditionFailure("'\(role)' is not a parameter of the configuration")
+        }
+        guard weight.shape == parameter.shape else {
+            throw CrayonError(
+                .mismatch, in: source.place, item: role.rawValue, found: "shape \(weight.shape)",
+                expected: "shape \(parameter.shape)")
+        }
+        return weight
+    }
+
+    /// All of a small tensor, widened to float32.
+    func vector(_ role: Role) throws(CrayonError) -> [Float] {
+        let weight = try weight(role)
+        let count = weight.shape.count
+        return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
+            if let start = buffer.baseAddress, count > 0 { weight.dequantize(elements: 0..<count, into: start) }
+            initialized = count
+        }
+    }
+
+    func linear(_ weight: Role, bias: Role? = nil) throws(CrayonError) -> Linear {
+        Linear(weight: try self.weight(weight), bias: try bias.map { role throws(CrayonError) in try vector(role) })
+    }
+
+    func layerNorm(_ weight: Role, _ bias: Role, epsilon: Float) throws(CrayonError) -> LayerNorm {
+        LayerNorm(weight: try vector(weight), bias: try vector(bias), epsilon: epsilon)
+    }
+}
