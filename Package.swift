@@ -72,12 +72,18 @@ let package = Package(
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
         layer(
             "Models",
-            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Images", "Layers"]),
+            [
+                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Images",
+                "Layers",
+            ]),
 
         // Layer 5 and 6: jobs.
         layer(
             "Inference",
-            ["Bytes", "Tensors", "Kernels", "Architecture", "Layers", "Models", "Tokenization", "Images"]),
+            [
+                "Bytes", "Tensors", "Kernels", "Architecture", "Checkpoints", "Layers", "Models", "Tokenization",
+                "Images",
+            ]),
         layer(
             "Conversion",
             [
@@ -109,7 +115,14 @@ let package = Package(
         ),
 
         tests("Bytes"), tests("JSON"), tests("Tensors", ["Bytes"]), tests("Architecture", ["Tensors"]),
-        tests("Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
+        tests(
+            "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
+        tests(
+            "Inference",
+            [
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Tokenization",
+                "Images", "Layers", "Models",
+            ]),
         .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17

@@ -38,9 +38,26 @@ public struct TokenizerFiles: Sendable {
     /// - Throws: `CrayonError` for a missing or broken file, and where two files give one text two ids.
     public init(directory: String) throws(CrayonError) {
         func path(_ name: String) -> String { directory.hasSuffix("/") ? directory + name : directory + "/" + name }
-        self.init(model: try MappedFile(path: path("tokenizer.model")).whole, modelName: path("tokenizer.model"))
+        try self.init(place: directory) { (name) throws(CrayonError) in
+            let isThere = name == "tokenizer.model" || FileManager.default.fileExists(atPath: path(name))
+            return isThere ? try MappedFile(path: path(name)).whole : nil
+        }
+    }
+
+    /// Reads files that are in memory already, such as a bundle's.
+    /// - Parameters:
+    ///   - place: what errors name before the file's name.
+    ///   - file: the bytes of a file of `names`; nil where there is none.
+    /// - Throws: as for a folder.
+    public init(place: String, file: (String) throws(CrayonError) -> ByteRegion?) throws(CrayonError) {
+        func path(_ name: String) -> String { place.hasSuffix("/") ? place + name : place + "/" + name }
+        guard let model = try file("tokenizer.model") else {
+            throw CrayonError(.missing, in: place, item: "tokenizer.model", found: "no such file")
+        }
+        self.init(model: model, modelName: path("tokenizer.model"))
         func reader(_ name: String) throws(CrayonError) -> JSONReader? {
-            FileManager.default.fileExists(atPath: path(name)) ? try JSONReader(file: path(name)) : nil
+            guard let region = try file(name) else { return nil }
+            return try JSONReader(JSONValue.parse(region.buffer, name: path(name)), place: path(name))
         }
         if let config = try reader("tokenizer_config.json") {
             addsBOS = try config.optionalBool("add_bos_token") ?? true

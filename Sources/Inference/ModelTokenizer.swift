@@ -1,0 +1,37 @@
+public import Architecture
+public import Bytes
+public import Checkpoints
+public import Tokenization
+
+extension SentencePieceTokenizer {
+    /// The tokenizer that a model carries, with the added tokens that its files and its configuration name, and `<image>`.
+    /// - Throws: `CrayonError` for a model without `tokenizer.model`, and for broken files.
+    public convenience init(source: any ModelSource) throws(CrayonError) {
+        let files = try TokenizerFiles(place: source.place) { (name) throws(CrayonError) in source.file(name)?.region }
+        let made = try files.makeTokenizer(adding: source.configuration.tokens.addedTokens(in: source.place))
+        try self.init(
+            model: files.model, name: files.modelName, addedTokens: made.addedTokens, dummyPrefix: files.dummyPrefix)
+    }
+}
+
+extension SpecialTokens {
+    /// `added` and the picture's mark as the tokenizer takes them.
+    func addedTokens(in place: String) throws(CrayonError) -> [AddedToken] {
+        var ids = added
+        if let image { ids[PromptTemplate.imageMark] = image }
+        var tokens: [AddedToken] = []
+        for (text, id) in ids.sorted(by: { $0.value < $1.value }) {
+            guard let id = Int32(exactly: id), id >= 0 else {
+                throw CrayonError(
+                    .malformed, in: place, item: "added token \(text)", found: "id \(id)", expected: "a token id")
+            }
+            tokens.append(AddedToken(text, id: id))
+        }
+        return tokens
+    }
+}
+
+extension PromptTemplate {
+    /// Marks where a picture's embeddings stand.
+    public static let imageMark = "<image>"
+}

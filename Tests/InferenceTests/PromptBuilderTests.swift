@@ -1,0 +1,71 @@
+import Architecture
+import Bytes
+import Images
+import Inference
+import Models
+import Testing
+
+@Suite struct PromptBuilderTests {
+    static let picture = Picture(input: ImageInput(width: 1, height: 1, pixels: [0, 0, 0]))
+
+    func builder(
+        _ template: PromptTemplate, image: Int? = 300, added: [String: Int32] = [:]
+    ) -> PromptBuilder {
+        PromptBuilder(
+            template: template, tokens: SpecialTokens(begin: 1, end: [2], image: image),
+            tokenizer: ByteTokenizer(added: added))
+    }
+
+    @Test func paperTemplate() throws {
+        let turns = [
+            Turn(question: "What?", pictures: [Self.picture], answer: "A horse"), Turn(question: "Where?"),
+        ]
+        #expect(
+            try builder(.paper).text(turns)
+                == "<image>\nUser: What?\nAssistant: A horse<stop>\nUser: Where?\nAssistant:")
+    }
+
+    @Test func demoTemplateAndSeveralPictures() throws {
+        let text = try builder(.demo).text([Turn(question: "What?", pictures: [Self.picture, Self.picture])])
+        #expect(text.hasSuffix("understanding an image.<image><image> USER: What? ASSISTANT:"))
+    }
+
+    @Test func evaluationTemplateTellsObjects() throws {
+        let map = PanopticMap(
+            width: 2, height: 2, ids: [7, 7, 0, 0],
+            segments: [PanopticSegment(id: 7, categoryID: 19)])
+        var picture = Self.picture
+        #expect(
+            try builder(.evaluation).text([Turn(question: "What?", pictures: [picture])])
+                .contains("user\nNone of detailed object information for image. What?[UNUSED_TOKEN_145]"))
+        picture.maps = CrayonMapping(mostInstances: 20)(map, side: 2)
+        #expect(
+            try builder(.evaluation).text([Turn(question: "What?", pictures: [picture])])
+                .contains("user\nThe image includes (#1 horse) [0.00, 0.00, 1.00, 0.50]. What?[UNUSED_TOKEN_145]"))
+    }
+
+    @Test(arguments: [true, false]) func idsAroundPictures(tokenizerKnowsMark: Bool) throws {
+        let builder = builder(.paper, added: tokenizerKnowsMark ? ["<image>": 300] : [:])
+        let input = try builder.input([Turn(question: "Q", pictures: [Self.picture])])
+        #expect(input.tokens == [1, 300] + "\nUser: Q\nAssistant:".utf8.map { Int($0) + 3 })
+        #expect(input.images.count == 1)
+    }
+
+    @Test func marksInTheQuestionPlacePictures() throws {
+        let turn = Turn(question: "Left <image> or right <image>?", pictures: [Self.picture, Self.picture])
+        #expect(try builder(.plain).text([turn]) == "Left <image> or right <image>?")
+        #expect(throws: CrayonError.self) { _ = try builder(.plain).text([Turn(question: "<image>?")]) }
+    }
+
+    @Test func braceNamesInAQuestionStay() throws {
+        #expect(
+            try builder(.demo).text([Turn(question: "{objects} {question} {answer}")]).contains(
+                "USER: {objects} {question} {answer}"))
+    }
+
+    @Test func pictureForATextModel() throws {
+        #expect(throws: CrayonError.self) {
+            _ = try builder(.demo, image: nil).input([Turn(question: "Q", pictures: [Self.picture])])
+        }
+    }
+}
