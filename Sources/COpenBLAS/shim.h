@@ -1,2 +1,26 @@
-// OpenBLAS's C interface: cblas_sgemm, and openblas_set_num_threads, which other BLAS libraries lack.
+#ifndef CRAYON_COPENBLAS_H
+#define CRAYON_COPENBLAS_H
+
 #include <cblas.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Part of every OpenBLAS that carries kernels for several processors, though of no header; weak, so that a
+// library made for one processor links too.
+extern void gotoblas_dynamic_init(void) __attribute__((weak));
+extern void gotoblas_dynamic_quit(void) __attribute__((weak));
+
+// A processor newer than the library is taken for a Prescott, whose SSE3 kernels are five times too slow. Has OpenBLAS
+// choose again, with what we know of the processor, unless the user has said what to take. Before any product, on
+// one thread. Returns whether the choice was made anew.
+static inline int copenblas_correct_core(const char *core) {
+    if (!gotoblas_dynamic_init || !gotoblas_dynamic_quit) return 0;
+    if (getenv("OPENBLAS_CORETYPE") || strcmp(openblas_get_corename(), "Prescott") != 0) return 0;
+    setenv("OPENBLAS_CORETYPE", core, 1);
+    gotoblas_dynamic_quit();
+    gotoblas_dynamic_init();
+    unsetenv("OPENBLAS_CORETYPE");
+    return 1;
+}
+
+#endif

@@ -5,8 +5,21 @@ import COpenBLAS
 /// Several threads may call at once. Callers split a large product into tiles whose sizes do not depend on the number
 /// of threads; OpenBLAS sums a given tile in a fixed order, so results do not either.
 public enum BLAS {
-    // OpenBLAS's own threads would compete with ours, and would make sums depend on their number.
-    private static let singleThreaded: Void = openblas_set_num_threads(1)
+    private static let prepared: Void = {
+        switch KernelVariant.active {
+        case .avx512: _ = copenblas_correct_core("SkylakeX")
+        case .avx2: _ = copenblas_correct_core("Haswell")
+        case .portable, .neon: break
+        }
+        // OpenBLAS's own threads would compete with ours, and would make sums depend on their number.
+        openblas_set_num_threads(1)
+    }()
+
+    /// The processor whose kernels OpenBLAS uses, by its name for it.
+    public static var coreName: String {
+        _ = prepared
+        return String(cString: openblas_get_corename())
+    }
 
     /// `C = alpha op(A) op(B) + beta C`, row-major, `op(A)` of `[m, k]`, `op(B)` of `[k, n]`, C of `[m, n]`.
     ///
@@ -24,7 +37,7 @@ public enum BLAS {
         precondition(m >= 0 && n >= 0 && k >= 0)
         precondition(lda >= max(1, transposeA ? m : k) && ldb >= max(1, transposeB ? k : n) && ldc >= max(1, n))
         guard m > 0, n > 0 else { return }
-        _ = singleThreaded
+        _ = prepared
         cblas_sgemm(
             CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
             blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
