@@ -115,6 +115,7 @@ let package = Package(
         ),
 
         tests("Bytes"), tests("JSON"), tests("Tensors", ["Bytes"]), tests("Architecture", ["Tensors"]),
+        tests("Layers", ["Architecture", "Quantization", "Tensors"]),
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests(

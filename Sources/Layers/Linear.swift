@@ -29,8 +29,9 @@ public struct Linear: Sendable {
     /// Up to this many rows of `x`, the stored weight is read once for each instead of being widened.
     static let directRows = 4
 
-    /// Rows of the weight that are widened at a time: about 4 MiB of float32.
-    static func tileRows(inputs: Int) -> Int { min(max((1 << 20) / max(inputs, 1) / 32 * 32, 64), 512) }
+    /// The part of the weight that is widened at a time: 4 MiB of float32, enough for a matrix product to run at its best.
+    private static let tileRows = 256
+    private static let tileColumns = 4096
 
     /// - Parameters:
     ///   - x: `[rows, in]`
@@ -81,16 +82,39 @@ public struct Linear: Sendable {
     private func multiplyTiles(
         _ x: MatrixView, scale: Float, keep: Float, into y: MatrixView, workspace: Workspace
     ) {
-        Parallel.forEachRange(of: outputs, size: Linear.tileRows(inputs: inputs)) { rows in
-            workspace.withScratch(rows.count * inputs) { tile in
-                weight.dequantizeRows(rows, into: tile)
-                BLAS.gemm(
-                    transposeB: true, m: x.rows, n: rows.count, k: inputs, alpha: scale, a: x.pointer, lda: x.stride,
-                    b: tile,
-                    ldb: inputs, beta: keep, c: y.pointer + rows.lowerBound, ldc: y.stride)
-            }
-            if keep == 0 { for index in 0..<y.rows { addBias(to: y.row(index), outputs: rows) } }
+        let tiles = (outputs + Linear.tileRows - 1) / Linear.tileRows
+        // A weight of few tiles has the rows of x split too, though it is widened once for each part.
+        let parts = max(1, min((8 + tiles - 1) / tiles, x.rows / 128))
+        Parallel.forEach(count: tiles * parts) { task in
+            let first = task / parts * Linear.tileRows
+            let rows = first..<min(first + Linear.tileRows, outputs)
+            let part = x.rows * (task % parts) / parts..<x.rows * (task % parts + 1) / parts
+            multiplyTile(rows, x.rows(part), scale: scale, keep: keep, into: y.rows(part), workspace: workspace)
         }
+    }
+
+    private func multiplyTile(
+        _ rows: Range<Int>, _ x: MatrixView, scale: Float, keep: Float, into y: MatrixView, workspace: Workspace
+    ) {
+        let depth = min(inputs, Linear.tileColumns)
+        workspace.withScratch(rows.count * depth) { tile in
+            for start in stride(from: 0, to: inputs, by: depth) {
+                let columns = start..<min(start + depth, inputs)
+                if columns.count == inputs {
+                    weight.dequantizeRows(rows, into: tile)
+                } else {
+                    for (index, row) in rows.enumerated() {
+                        let elements = row * inputs + columns.lowerBound..<row * inputs + columns.upperBound
+                        weight.dequantize(elements: elements, into: tile + index * columns.count)
+                    }
+                }
+                BLAS.gemm(
+                    transposeB: true, m: x.rows, n: rows.count, k: columns.count, alpha: scale,
+                    a: x.pointer + columns.lowerBound, lda: x.stride, b: tile, ldb: columns.count,
+                    beta: start == 0 ? keep : 1, c: y.pointer + rows.lowerBound, ldc: y.stride)
+            }
+        }
+        if keep == 0 { for index in 0..<y.rows { addBias(to: y.row(index), outputs: rows) } }
     }
 
     private func addBias(to row: UnsafeMutablePointer<Float>, outputs: Range<Int>) {

@@ -1,0 +1,70 @@
+import Layers
+import Quantization
+import Tensors
+import Testing
+
+@Suite struct LinearTests {
+    let workspace = Workspace()
+
+    /// Rows on both sides of the change from row products to tiles; outputs and inputs on both sides of a tile's edges.
+    @Test(arguments: [1, 3, 4, 5, 37, 300], [(1, 1), (7, 13), (255, 64), (257, 96), (600, 33), (40, 4097), (3, 8200)])
+    func matchesPlain(rows: Int, extents: (out: Int, in: Int)) {
+        let values = random(extents.out * extents.in, seed: 1)
+        let bias = random(extents.out, seed: 2)
+        let x = randomMatrix(rows, extents.in, seed: 3)
+        let y = Matrix(rows: rows, columns: extents.out)
+        let linear = Linear(weight: dense(values, [extents.out, extents.in]), bias: bias)
+        linear.forward(x.view, into: y.view, workspace: workspace)
+        #expect(relativeError(y.values, Reference.linear(x, values, outputs: extents.out, bias: bias)) < 1e-6)
+    }
+
+    @Test(arguments: [1, 4, 6, 200]) func quantizedWeightIsItsDequantizedSelf(rows: Int) throws {
+        let (out, input) = (270, 4160)
+        let tensor = try NF4Quantizer().quantize(
+            Tensor(name: "weight", shape: Shape([out, input]), values: random(out * input, seed: 4)))
+        var values = [Float](repeating: 0, count: out * input)
+        values.withUnsafeMutableBufferPointer {
+            StoredWeight.nf4(tensor).dequantizeRows(0..<out, into: $0.baseAddress!)
+        }
+        let x = randomMatrix(rows, input, seed: 5)
+        let y = Matrix(rows: rows, columns: out)
+        Linear(weight: .nf4(tensor)).forward(x.view, into: y.view, workspace: workspace)
+        #expect(relativeError(y.values, Reference.linear(x, values, outputs: out, bias: nil)) < 1e-6)
+    }
+
+    @Test(arguments: [2, 150]) func accumulateAddsScaledRows(rows: Int) {
+        let (a, b) = (random(5 * 40, seed: 6), random(300 * 5, seed: 7))
+        let pair = LowRankPair(
+            a: Linear(weight: dense(a, [5, 40])), b: Linear(weight: dense(b, [300, 5])), scale: 0.5)
+        let x = randomMatrix(rows, 40, seed: 8)
+        let start = randomMatrix(rows, 300, seed: 9)
+        let y = start.copy()
+        pair.accumulate(x.view, into: y.view, workspace: workspace)
+        let inner = Matrix(
+            rows: rows, columns: 5, values: Reference.linear(x, a, outputs: 5, bias: nil).map(Float.init))
+        let expected = zip(start.values, Reference.linear(inner, b, outputs: 300, bias: nil)).map {
+            Double($0) + 0.5 * $1
+        }
+        #expect(relativeError(y.values, expected) < 1e-6)
+    }
+
+    @Test func writesInsideItsColumnsOnly() {
+        let whole = Matrix(rows: 6, columns: 12, values: [Float](repeating: 7, count: 72))
+        let x = randomMatrix(6, 9, seed: 10)
+        let values = random(4 * 9, seed: 11)
+        Linear(weight: dense(values, [4, 9])).forward(x.view, into: whole.view.columns(5..<9), workspace: workspace)
+        let expected = Reference.linear(x, values, outputs: 4, bias: nil)
+        for row in 0..<6 {
+            #expect(whole.row(row)[0..<5].allSatisfy { $0 == 7 } && whole.row(row)[9...].allSatisfy { $0 == 7 })
+            #expect(relativeError(Array(whole.row(row)[5..<9]), Array(expected[row * 4..<row * 4 + 4])) < 1e-6)
+        }
+    }
+
+    @Test func firstRowsOfAWeight() {
+        let values = random(10 * 9, seed: 12)
+        let x = randomMatrix(2, 9, seed: 13)
+        let y = Matrix(rows: 2, columns: 6)
+        Linear(weight: dense(values, [10, 9]), outputs: 6).forward(x.view, into: y.view, workspace: workspace)
+        #expect(relativeError(y.values, Reference.linear(x, values, outputs: 6, bias: nil)) < 1e-6)
+    }
+}

@@ -1,0 +1,61 @@
+import Architecture
+import Layers
+import Tensors
+import Testing
+
+@Suite struct RotaryTests {
+    @Test func linearScalingDividesPositions() {
+        let plain = RotaryEmbedding(RotaryConfiguration(maxPositions: 8), headSize: 6).table(length: 40)
+        let scaled = RotaryEmbedding(
+            RotaryConfiguration(maxPositions: 8, scaling: .linear(factor: 4)), headSize: 6
+        ).table(length: 40)
+        for position in 0..<10 {
+            #expect(plain.cosines[position * 3..<position * 3 + 3] == scaled.cosines[position * 12..<position * 12 + 3])
+            #expect(plain.sines[position * 3..<position * 3 + 3] == scaled.sines[position * 12..<position * 12 + 3])
+        }
+    }
+
+    @Test func dynamicBase() {
+        let rotary = RotaryEmbedding(
+            RotaryConfiguration(base: 100, maxPositions: 16, scaling: .dynamic(factor: 2)), headSize: 4)
+        #expect(rotary.base(length: 16) == 100)
+        #expect(!rotary.changesBase(length: 16))
+        // 100 * (2 * 24 / 16 - 1)^(4 / 2)
+        #expect(abs(rotary.base(length: 24) - 400) < 1e-9)
+        #expect(rotary.changesBase(length: 17))
+        // The second frequency is 1 / sqrt(400) = 1 / 20; at position 10 the angle is 0.5.
+        #expect(abs(rotary.table(length: 24).cosines[10 * 2 + 1] - 0.877_582_56) < 1e-6)
+    }
+
+    @Test func halvesRotate() {
+        let table = RotaryEmbedding(RotaryConfiguration(maxPositions: 8), headSize: 4).table(length: 2)
+        // One position, two heads; position 1 has angles 1 and 0.01.
+        let x = Matrix(rows: 1, columns: 8, values: [1, 0, 0, 0, 0, 1, 0, 2])
+        Elementwise.rotate(x.view, by: table, from: 1)
+        let (c0, s0, c1, s1) = (Float(0.540_302_3), Float(0.841_471), Float(0.999_95), Float(0.009_999_833))
+        let expected: [Float] = [c0, 0, s0, 0, 0, c1 - 2 * s1, 0, s1 + 2 * c1]
+        for (a, b) in zip(x.values, expected) { #expect(abs(a - b) < 1e-6) }
+    }
+
+    @Test func cacheTurnsItsKeysBack() {
+        let rotary = RotaryEmbedding(
+            RotaryConfiguration(maxPositions: 16, scaling: .dynamic(factor: 2)), headSize: 4)
+        let cache = KVCache(layerCount: 2, width: 8)
+        cache.reserve(10)
+        let keys = randomMatrix(10, 8, seed: 1)
+        for layer in 0..<2 {
+            cache.keys(layer).rows(0..<10).copy(from: keys.view)
+            Elementwise.rotate(cache.keys(layer).rows(0..<10), by: rotary.table(length: 10), from: 0)
+        }
+        cache.advance(by: 10)
+        cache.reserve(1000)
+        cache.storeUnrotatedKeys(rotary: rotary)
+        cache.storeUnrotatedKeys(rotary: rotary)
+        #expect(!cache.holdsRotatedKeys)
+        for layer in 0..<2 {
+            for row in 0..<10 {
+                for column in 0..<8 { #expect(abs(cache.keys(layer).row(row)[column] - keys.row(row)[column]) < 1e-6) }
+            }
+        }
+    }
+}
