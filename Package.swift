@@ -20,11 +20,11 @@ func layer(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
 }
 
 /// A Swift Testing target named for the layer that it tests.
-func tests(_ layer: String, _ dependencies: [Target.Dependency] = []) -> Target {
+func tests(_ layer: String, _ dependencies: [Target.Dependency] = [], fixtures: Bool = false) -> Target {
     .testTarget(
         name: "\(layer)Tests",
         dependencies: [.byName(name: layer)] + dependencies,
-        exclude: [],
+        resources: fixtures ? [.copy("Fixtures")] : [],
         swiftSettings: swiftSettings
     )
 }
@@ -101,7 +101,7 @@ let package = Package(
         layer(
             "CrayonKit",
             [
-                "Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
                 "Tokenization",
                 "Images", "Layers", "Models", "Inference", "Conversion", "Verification",
             ]),
@@ -114,10 +114,23 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
+<<<<<<< HEAD
+        tests("Bytes"),
+        tests("JSON"),
+        tests("Tensors", ["Bytes"]),
+        tests("Kernels", ["Bytes", "Tensors"]),
+        tests("Architecture", ["Tensors"]),
+        tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
+        tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors"]),
+        tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "Quantization", "Tensors"]),
+        tests("Tokenization", ["Bytes"], fixtures: true),
+=======
         tests("Bytes"), tests("JSON"), tests("Tensors", ["Bytes"]), tests("Architecture", ["Tensors"]),
         tests("Layers", ["Architecture", "Quantization", "Tensors"]),
+>>>>>>> main
         tests(
-            "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
+            "Models",
+            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests(
             "Inference",
             [

@@ -40,6 +40,8 @@ bool ck_select_variant(const char *name) {
     return true;
 }
 
+bool ck_has_variant(const char *name) { return find(name) != NULL; }
+
 const char *ck_variant(void) { return ck_kernels.name; }
 
 const char *ck_rejected_variant(void) { return rejected; }

@@ -36,6 +36,7 @@ public struct CheckpointModel: ModelSource {
     public let bindings: [Binding]
     /// What the bindings come from.
     public let origins: [Origin]
+    /// Tensors of the sources that play no role, in the order of their files.
     public let unused: [UnusedTensor]
     /// What a user should know but need not act on.
     public let warnings: [String]
@@ -58,18 +59,33 @@ public struct CheckpointModel: ModelSource {
         }
     }
 
-    public func weight(_ role: Role) throws(CrayonError) -> StoredWeight? {
-        positions[role].map { .dense(bindings[$0].tensor) }
+    init(
+        place: String, configuration: ModelConfiguration, files: [AuxiliaryFile], bindings: [Binding],
+        origins: [Origin], unused: [UnusedTensor], warnings: [String]
+    ) {
+        self.place = place
+        self.configuration = configuration
+        self.files = files
+        self.bindings = bindings
+        self.origins = origins
+        self.unused = unused
+        self.warnings = warnings
+        var positions: [Role: Int] = [:]
+        for (index, binding) in bindings.enumerated() { positions[binding.role] = index }
+        self.positions = positions
     }
-}
 
-extension CheckpointModel {
-    /// Opens the parts, recognises their layouts, and binds every tensor to its role.
-    /// - Throws: `CrayonError` for files that do not follow their format, an unknown layout, tensors that
-    ///   are missing or have another shape than the configuration says.
-    public static func open(
-        _ parts: CheckpointParts, options: CheckpointOptions = CheckpointOptions()
-    ) throws(CrayonError) -> CheckpointModel {
-        throw CrayonError(.unsupported, in: parts.checkpoint ?? "", found: "layouts are not read yet")
+    public func binding(_ role: Role) -> Binding? { positions[role].map { bindings[$0] } }
+
+    public func weight(_ role: Role) throws(CrayonError) -> StoredWeight? {
+        binding(role).map { .dense($0.tensor) }
+    }
+
+    /// Every file that tensors come from.
+    public var sourceFiles: [SourceFile] { origins.flatMap { $0.checkpoint?.sourceFiles ?? [] } }
+
+    /// - Throws: `CrayonError` naming the file when one has changed since it was opened.
+    public func checkUnchanged() throws(CrayonError) {
+        for origin in origins { try origin.checkpoint?.checkUnchanged() }
     }
 }

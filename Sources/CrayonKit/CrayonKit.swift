@@ -6,6 +6,7 @@
 @_exported public import Images
 @_exported public import Inference
 @_exported public import JSON
+@_exported public import Kernels
 @_exported public import Layers
 @_exported public import Models
 @_exported public import Quantization

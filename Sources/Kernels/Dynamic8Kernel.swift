@@ -4,11 +4,11 @@ public import Tensors
 /// The signed 8-bit dynamic map in blocks: bitsandbytes' `quantize_blockwise`.
 public enum Dynamic8Kernel {
     /// How a scaled value becomes a code.
-    public enum Rule: Sendable, Hashable {
+    public enum Rule: String, CaseIterable, Sendable, Hashable {
         /// bitsandbytes 0.50 on a CPU: a table of 65,536 cells, not always the nearest code.
-        case bitsandbytesCPU
+        case bitsandbytesCPU = "bitsandbytes-cpu"
         /// The nearest code, a tie going to the even one: bitsandbytes on CUDA.
-        case exactNearest
+        case exactNearest = "exact-nearest"
     }
 
     public static let largestBlock = 4096

@@ -25,12 +25,8 @@ public enum KernelVariant: String, CaseIterable, Sendable {
             advice: "Unset the variable to use \(active.rawValue).")
     }
 
-    /// The variants that this processor can run. Not to be called while kernels run on another thread.
-    public static var available: [KernelVariant] {
-        let current = active
-        defer { _ = current.select() }
-        return allCases.filter { $0.select() }
-    }
+    /// The variants that this processor can run.
+    public static var available: [KernelVariant] { allCases.filter { ck_has_variant($0.rawValue) } }
 
     /// Switches the whole process to this variant, for tests and benchmarks; false where it cannot run. No
     /// kernel may be running on another thread.

@@ -17,10 +17,7 @@ extension Int8Tensor {
 
     /// The tensors that a bundle holds for this weight, the codes (U8, in the weight's shape) first.
     public func components(named name: String) -> [Tensor] {
-        let state: JSONValue = [
-            "quant_type": "dynamic8", "blocksize": .int(blockSize),
-            "dtype": .string(sourceType.torchName ?? "float32"), "shape": .array(shape.dims.map(JSONValue.int)),
-        ]
+        let state = Int8Tensor.stateText(blockSize: blockSize, sourceType: sourceType, shape: shape)
         func tensor(_ part: Component, _ type: ElementType, _ region: ByteRegion) -> Tensor {
             Tensor(
                 name: name + part.rawValue, type: type, shape: Shape([region.count / type.byteCount]), region: region)
@@ -29,8 +26,17 @@ extension Int8Tensor {
             Tensor(name: name, type: .u8, shape: shape, region: codes),
             tensor(.absmax, .f32, absmax),
             tensor(.quantMap, .f32, quantMap),
-            tensor(.quantState, .u8, ByteRegion(copying: Array(state.text(style: .python).utf8))),
+            tensor(.quantState, .u8, ByteRegion(copying: Array(state.utf8))),
         ]
+    }
+
+    /// The text of the state tensor.
+    public static func stateText(blockSize: Int, sourceType: ElementType, shape: Shape) -> String {
+        let state: JSONValue = [
+            "quant_type": "dynamic8", "blocksize": .int(blockSize),
+            "dtype": .string(sourceType.torchName ?? "float32"), "shape": .array(shape.dims.map(JSONValue.int)),
+        ]
+        return state.text(style: .python)
     }
 
     /// Puts a weight together from a bundle's tensors.

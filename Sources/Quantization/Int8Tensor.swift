@@ -8,6 +8,9 @@ public struct Int8Tensor: Sendable {
     /// bitsandbytes' default for `quantize_blockwise` is 4096; smaller blocks follow the weights better for little more.
     public static let defaultBlockSize = 256
 
+    /// The signed dynamic map. F32 `[256]`
+    public static let standardMap = Dynamic8Kernel.map.withUnsafeBytes { ByteRegion(copying: $0) }
+
     public let shape: Shape
     public let blockSize: Int
     /// U8 `[count]`

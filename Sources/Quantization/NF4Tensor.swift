@@ -42,6 +42,9 @@ public struct NF4Tensor: Sendable {
     /// The block sizes that bitsandbytes knows.
     public static let blockSizes = [32, 64, 128, 256, 512, 1024, 2048, 4096]
 
+    /// NF4's levels. F32 `[16]`
+    public static let standardMap = NF4Kernel.map.withUnsafeBytes { ByteRegion(copying: $0) }
+
     public let shape: Shape
     public let blockSize: Int
     /// U8 `[(count + 1) / 2]`, the even element in the high nibble

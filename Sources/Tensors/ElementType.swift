@@ -1,5 +1,5 @@
 /// The element types of the safetensors format, by its names for them.
-public enum ElementType: String, Sendable, CaseIterable {
+public enum ElementType: String, Codable, Sendable, CaseIterable {
     case f64 = "F64"
     case f32 = "F32"
     case f16 = "F16"

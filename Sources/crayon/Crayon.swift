@@ -1,7 +1,36 @@
 import ArgumentParser
+import CrayonKit
 
 @main
-struct Crayon: AsyncParsableCommand {
+struct Crayon: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "crayon", abstract: "Convert, quantize, run and verify vision-language models.")
+        commandName: "crayon",
+        abstract: "Quantize, run and verify vision-language models with crayon prompts.",
+        discussion: """
+            A checkpoint becomes one 4-bit bundle; the bundle answers questions about pictures and is verified by \
+            running it.
+
+              crayon quantize CHECKPOINT -o model.crayon
+              crayon inspect model.crayon
+              crayon verify model.crayon --probe probe.safetensors
+              crayon run model.crayon --image photo.jpg --panoptic photo.png \\
+                --segments photo.json "What is in the box [0.1, 0.2, 0.5, 0.6]?"
+
+            Exit codes: 0 done, 1 something did not hold (verify), 2 could not run, 64 wrong usage.
+            """,
+        version: Producer.version,
+        subcommands: [Quantize.self, Inspect.self, Verify.self, Run.self]
+    )
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as CrayonError {
+            Output.note("error: \(error)")
+            exit(withError: ExitCode(2))
+        } catch {
+            exit(withError: error)
+        }
+    }
 }

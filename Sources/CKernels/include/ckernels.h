@@ -24,6 +24,9 @@ const char *ck_variant(void);
 // default is used then, and the caller must say so.
 const char *ck_rejected_variant(void);
 
+// Whether the named variant exists and this processor can run it.
+bool ck_has_variant(const char *name);
+
 // Switches to the named variant, for tests and benchmarks; false where it is not available. Not to be
 // called while another thread is in a kernel.
 bool ck_select_variant(const char *name);

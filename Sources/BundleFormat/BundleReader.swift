@@ -1,0 +1,101 @@
+public import Architecture
+public import Bytes
+public import Checkpoints
+public import Quantization
+public import Tensors
+
+/// An opened bundle: a model whose weights can be asked for by role.
+///
+/// Everything that the header and the manifest say is checked once, at open, along with the header's
+/// digest; after that no access can fail but for the contents of packed tensors, whose blocks are checked
+/// as they are decoded. The digests of the data are the business of `verifyDigests`, which reads every byte.
+public struct BundleReader: ModelSource {
+    public let place: String
+    public let manifest: BundleManifest
+    public let files: [AuxiliaryFile]
+    public let probes: [BundleProbe]
+    /// The bundle as what it also is.
+    public let safetensors: SafetensorsFile
+    private let positions: [Role: Int]
+    private let mapped: [Role: StoredWeight]
+
+    /// - Throws: `CrayonError` for a file that cannot be read, is no bundle, is of another version, or does not hold
+    ///   together; `.corrupt` when the header's digest is not the one that it states.
+    public init(path: String) throws(CrayonError) {
+        let file = try SafetensorsFile(path: path)
+        let manifest = try Self.readManifest(of: file)
+        var check = BundleStructure(file: file, manifest: manifest)
+        try check.run()
+        place = path
+        safetensors = file
+        self.manifest = manifest
+        mapped = check.mapped
+        var positions: [Role: Int] = [:]
+        for (index, weight) in manifest.weights.enumerated() { positions[weight.role] = index }
+        self.positions = positions
+        var files: [AuxiliaryFile] = []
+        for name in manifest.files {
+            if let tensor = file.tensor(BundleNames.file(name)) {
+                files.append(AuxiliaryFile(name: name, region: tensor.region))
+            }
+        }
+        self.files = files
+        probes = check.probes
+    }
+
+    public var configuration: ModelConfiguration { manifest.model }
+
+    /// How a role's weight is stored; nil when the model has none.
+    public func entry(_ role: Role) -> BundleWeight? { positions[role].map { manifest.weights[$0] } }
+
+    /// A tensor of the file by its name in it: component, file or probe.
+    public func tensor(_ name: String) -> Tensor? { safetensors.tensor(name) }
+
+    /// The weight of a role. Plain and quantized weights lie in the mapped file; a packed one is decoded
+    /// into memory of its own by every call, on all cores.
+    public func weight(_ role: Role) throws(CrayonError) -> StoredWeight? {
+        guard let entry = entry(role) else { return nil }
+        if let weight = mapped[role] { return weight }
+        return .dense(try unpack(entry))
+    }
+
+    private func unpack(_ entry: BundleWeight) throws(CrayonError) -> Tensor {
+        guard let tensor = safetensors.tensor(entry.name) else {
+            throw CrayonError(.missing, in: place, item: "tensor '\(entry.name)'", found: "nothing")
+        }
+        return try PackedTensor.decode(
+            tensor.region, name: entry.name, type: entry.coding.type, shape: Shape(entry.coding.shape),
+            blockElements: entry.coding.blockSize ?? 0, in: place)
+    }
+
+    /// Asks the kernel to read a weight ahead of use.
+    public func willNeed(_ role: Role) {
+        guard let entry = entry(role) else { return }
+        for component in entry.coding.components { safetensors.willNeed(entry.name + component.suffix) }
+    }
+
+    private static func readManifest(of file: SafetensorsFile) throws(CrayonError) -> BundleManifest {
+        guard let version = file.metadata(BundleNames.version) else {
+            throw CrayonError(
+                .unsupported, in: file.place, found: "a safetensors file that is no bundle",
+                expected: "a .crayon bundle",
+                advice: "Make one with 'crayon quantize'.")
+        }
+        guard version == String(BundleManifest.currentVersion) else {
+            throw CrayonError(
+                .unsupported, in: file.place, found: "bundle version '\(version.prefix(20))'",
+                expected: "version \(BundleManifest.currentVersion)",
+                advice: "Use the release of Crayon that wrote the bundle, or a later one.")
+        }
+        let header = file.mapping.region(offset: 0, count: file.dataOffset)
+        guard BundleHeader.hasValidDigest(header.buffer) else {
+            throw CrayonError(
+                .corrupt, in: file.place, item: "header", found: "a digest that is not the one it states",
+                advice: "The file was damaged or edited; make or copy it again.")
+        }
+        guard let text = file.metadata(BundleNames.manifest) else {
+            throw CrayonError(.malformed, in: file.place, item: "header", found: "no manifest")
+        }
+        return try BundleManifest(text: text, place: file.place)
+    }
+}

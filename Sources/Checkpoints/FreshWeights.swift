@@ -1,0 +1,50 @@
+import Architecture
+import Tensors
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Weights that no file holds: matrices and tables drawn from a normal distribution of standard deviation
+/// 0.02 (as transformers initialises linear layers and embeddings), biases zero.
+///
+/// Each tensor has a generator of its own, seeded by the user's seed and the role, so that the same seed gives
+/// the same tensor whatever else is drawn: SplitMix64 (Steele, Lea, Flood 2014) and Box-Muller in double.
+enum FreshWeights {
+    static let deviation = 0.02
+
+    static func tensor(_ parameter: Parameter, name: String, seed: UInt64) -> Tensor {
+        var values = [Float](repeating: 0, count: parameter.shape.count)
+        if parameter.isMatrix {
+            var generator = SplitMix64(state: seed ^ hash(parameter.role.rawValue))
+            for index in stride(from: 0, to: values.count, by: 2) {
+                // 0 < u <= 1, so that the logarithm is finite.
+                let u = Double((generator.next() >> 11) + 1) * 0x1p-53
+                let v = Double(generator.next() >> 11) * 0x1p-53
+                let radius = deviation * (-2 * log(u)).squareRoot()
+                values[index] = Float(radius * cos(2 * .pi * v))
+                if index + 1 < values.count { values[index + 1] = Float(radius * sin(2 * .pi * v)) }
+            }
+        }
+        return Tensor(name: name, shape: parameter.shape, values: values)
+    }
+
+    /// FNV-1a, 64 bits.
+    private static func hash(_ text: String) -> UInt64 {
+        text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    }
+
+    struct SplitMix64 {
+        var state: UInt64
+
+        mutating func next() -> UInt64 {
+            state &+= 0x9e37_79b9_7f4a_7c15
+            var z = state
+            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
+            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
+            return z ^ (z >> 31)
+        }
+    }
+}

@@ -1,0 +1,114 @@
+public import Bytes
+import JSON
+public import Tensors
+
+/// A folder of safetensors shards with the index that says which tensor lies in which.
+public struct SafetensorsFolder: Checkpoint {
+    public let place: String
+    /// In the order of their names.
+    public let shards: [SafetensorsFile]
+    /// Tensors that lie in a shard but not in the index. `tensor` does not give them out.
+    public let unindexed: [(name: String, file: String)]
+    public let names: [String]
+    private let shardOf: [String: Int]
+
+    static let indexName = "model.safetensors.index.json"
+    private static let listed = 20
+
+    /// - Throws: `CrayonError` when the index or a shard does not follow its format, a shard is missing or
+    ///   leaves the folder, or index and shards disagree.
+    public init(path: String) throws(CrayonError) {
+        try self.init(folder: FolderFiles(path: path))
+    }
+
+    init(folder: FolderFiles) throws(CrayonError) {
+        guard let index = try folder.path(of: Self.indexName) else {
+            throw CrayonError(
+                .missing, in: folder.path, found: "no \(Self.indexName)", expected: "a folder of safetensors shards")
+        }
+        let map = try JSONReader(file: index).object("weight_map")
+        var fileOf: [String: String] = [:]
+        for (name, value) in map.object.members {
+            guard case .string(let file) = value else {
+                throw CrayonError(
+                    .malformed, in: index, item: "key 'weight_map.\(name)'", found: value.kind,
+                    expected: "the name of a shard")
+            }
+            fileOf[name] = file
+        }
+        place = folder.path
+        let files = Set(fileOf.values).sorted()
+        var paths: [String] = []
+        var missing: [String] = []
+        for file in files {
+            do {
+                if let path = try folder.path(of: file) { paths.append(path) } else { missing.append(file) }
+            } catch {
+                var error = error
+                if error.item != nil { error.place = index }
+                throw error
+            }
+        }
+        guard missing.isEmpty else {
+            throw CrayonError(
+                .missing, in: folder.path,
+                found: "\(missing.count) of \(files.count) shards missing: \(Self.list(missing))",
+                expected: "every shard that \(Self.indexName) names", advice: "Download the missing files.")
+        }
+        var shards: [SafetensorsFile] = []
+        for path in paths { shards.append(try SafetensorsFile(path: path)) }
+
+        var shardOf: [String: Int] = [:]
+        var names: [String] = []
+        var unindexed: [(name: String, file: String)] = []
+        for (position, shard) in shards.enumerated() {
+            for name in shard.names {
+                guard let file = fileOf[name] else {
+                    unindexed.append((name, shard.place))
+                    continue
+                }
+                if let other = shardOf[name] {
+                    throw CrayonError(
+                        .malformed, in: folder.path, item: "tensor '\(name)'",
+                        found: "it is in two shards, \(files[other]) and \(files[position])",
+                        expected: "one, \(file) by the index")
+                }
+                guard file == files[position] else {
+                    throw CrayonError(
+                        .mismatch, in: shard.place, item: "tensor '\(name)'",
+                        found: "it lies in \(files[position])", expected: "\(file), as \(Self.indexName) says")
+                }
+                shardOf[name] = position
+                names.append(name)
+            }
+        }
+        let absent = map.object.names.filter { shardOf[$0] == nil }
+        guard absent.isEmpty else {
+            throw CrayonError(
+                .missing, in: folder.path,
+                found: "\(absent.count) tensors that the index names are in no shard: \(Self.list(absent))",
+                expected: "each in its shard",
+                advice: "Index and shards come from different versions; download the folder again.")
+        }
+        self.shards = shards
+        self.shardOf = shardOf
+        self.names = names
+        self.unindexed = unindexed
+    }
+
+    /// A few names in quotes, for a message.
+    static func list(_ names: [String]) -> String {
+        names.prefix(listed).map { "'\($0)'" }.joined(separator: ", ") + (names.count > listed ? ", …" : "")
+    }
+
+    private func shard(of name: String) -> SafetensorsFile? { shardOf[name].map { shards[$0] } }
+
+    public func tensor(_ name: String) -> Tensor? { shard(of: name)?.tensor(name) }
+    public func file(of name: String) -> String { shard(of: name)?.place ?? place }
+    public var sourceFiles: [SourceFile] { shards.flatMap(\.sourceFiles) }
+    public func willNeed(_ name: String) { shard(of: name)?.willNeed(name) }
+    public func dontNeed(_ name: String) { shard(of: name)?.dontNeed(name) }
+    public func checkUnchanged() throws(CrayonError) {
+        for shard in shards { try shard.checkUnchanged() }
+    }
+}

@@ -1,0 +1,105 @@
+public import Bytes
+import JSON
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// Writes a checkpoint folder as transformers does: `model.safetensors`, or shards of a greatest size with
+/// `model.safetensors.index.json`.
+///
+/// Shards take the declared tensors in order, each as many as fit; a tensor larger than the limit has a
+/// shard of its own. `commit` brings the shards into place one by one and the index last.
+public final class ShardedSafetensorsWriter: Sendable {
+    public let folder: String
+    private let writers: [SafetensorsWriter]
+    private let shardOf: [String: Int]
+    private let index: String?
+
+    /// - Parameters:
+    ///   - folder: created where it is not there; must not hold a checkpoint already.
+    ///   - shardLimit: most bytes of tensors in one shard.
+    public init(
+        folder: String, declarations: [SafetensorsWriter.Declaration], shardLimit: Int = 5_000_000_000,
+        metadata: [(name: String, value: String)] = [("format", "pt")]
+    ) throws(CrayonError) {
+        precondition(shardLimit > 0)
+        try Self.prepare(folder)
+        var shards: [[SafetensorsWriter.Declaration]] = [[]]
+        var filled = 0
+        var total = 0
+        for declaration in declarations {
+            if filled > 0, declaration.byteCount > shardLimit - filled {
+                shards.append([])
+                filled = 0
+            }
+            shards[shards.count - 1].append(declaration)
+            filled += declaration.byteCount
+            total += declaration.byteCount
+        }
+        var writers: [SafetensorsWriter] = []
+        var shardOf: [String: Int] = [:]
+        var map: [(name: String, file: String)] = []
+        for (position, shard) in shards.enumerated() {
+            let name =
+                shards.count == 1
+                ? "model.safetensors" : "model-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
+            writers.append(
+                try SafetensorsWriter(path: "\(folder)/\(name)", declarations: shard, metadata: metadata))
+            for declaration in shard {
+                guard shardOf.updateValue(position, forKey: declaration.name) == nil else {
+                    throw CrayonError(
+                        .usage, in: folder, item: "tensor '\(declaration.name)'", found: "a name that is already taken",
+                        expected: "names that are unique")
+                }
+                map.append((declaration.name, name))
+            }
+        }
+        var weightMap = JSONObject()
+        for (name, file) in map.sorted(by: { $0.name < $1.name }) { weightMap[name] = .string(file) }
+        let value: JSONValue = ["metadata": ["total_size": .int(total)], "weight_map": .object(weightMap)]
+        self.folder = folder
+        self.writers = writers
+        self.shardOf = shardOf
+        index = shards.count == 1 ? nil : value.text(style: .pretty(indent: 2)) + "\n"
+    }
+
+    /// Writes a run of a tensor's bytes. Safe from several threads for disjoint runs.
+    /// - Precondition: the tensor is declared and the run lies inside it.
+    public func write(_ bytes: UnsafeRawBufferPointer, of name: String, at offset: Int = 0) throws(CrayonError) {
+        guard let shard = shardOf[name] else { preconditionFailure("tensor '\(name)' is not declared") }
+        try writers[shard].write(bytes, of: name, at: offset)
+    }
+
+    /// The files that `commit` brings into place.
+    public var paths: [String] {
+        writers.map(\.path) + (index == nil ? [] : ["\(folder)/\(SafetensorsFolder.indexName)"])
+    }
+
+    /// - Precondition: every byte of every tensor has been written, once.
+    public func commit() throws(CrayonError) {
+        for writer in writers { try writer.commit() }
+        if let index { try AtomicFile.write(Array(index.utf8), to: "\(folder)/\(SafetensorsFolder.indexName)") }
+    }
+
+    private static func digits(_ number: Int) -> String {
+        let text = String(number)
+        return String(repeating: "0", count: max(0, 5 - text.count)) + text
+    }
+
+    private static func prepare(_ folder: String) throws(CrayonError) {
+        if mkdir(folder, 0o755) != 0, errno != EEXIST {
+            throw .system(errno, in: folder, while: "creating the folder")
+        }
+        let files = try FolderFiles(path: folder)
+        // Shards of two exports in one folder cannot be told apart.
+        let present = files.names(endingIn: ".safetensors") + files.names(endingIn: SafetensorsFolder.indexName)
+        guard present.isEmpty else {
+            throw CrayonError(
+                .usage, in: folder, found: "a folder that already holds \(SafetensorsFolder.list(present))",
+                expected: "a new or empty folder", advice: "Name another folder, or remove those files.")
+        }
+    }
+}

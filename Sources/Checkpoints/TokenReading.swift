@@ -1,0 +1,73 @@
+import Architecture
+import Bytes
+import JSON
+
+/// Special tokens, as spread over a model folder's small files.
+struct TokenReading {
+    let folder: FolderFiles
+    let config: JSONReader?
+
+    /// - Parameters:
+    ///   - hasImages: whether there is an `<image>` token, by default the first id past the vocabulary.
+    func read(vocabularySize: Int, hasImages: Bool) throws(CrayonError) -> SpecialTokens {
+        let generation = try reader("generation_config.json")
+        let tokenizer = try reader("tokenizer_config.json")
+        var added: [String: Int] = [:]
+        if let file = try reader("added_tokens.json") {
+            for text in file.object.names { added[text] = try id(file.int(text), file, text) }
+        }
+        if let decoder = try tokenizer?.optionalObject("added_tokens_decoder") {
+            for (key, _) in decoder.object.members {
+                guard let number = Int(key) else {
+                    throw CrayonError(
+                        .malformed, in: decoder.place, item: "key '\(decoder.path).\(key)'", found: "no number",
+                        expected: "a token id")
+                }
+                added[try decoder.object(key).string("content")] = try id(number, decoder, key)
+            }
+        }
+        var begin = try config?.optionalInt("bos_token_id")
+        if begin == nil { begin = try generation?.optionalInt("bos_token_id") }
+        if let tokenizer {
+            // Qwen2 names an id in config.json that its tokenizer never puts.
+            let isSwitchedOff = try tokenizer.optionalBool("add_bos_token") == false
+            if isSwitchedOff || tokenizer.object["bos_token"] == .null { begin = nil }
+        }
+        if let begin, begin < 0 || begin >= vocabularySize {
+            throw CrayonError(
+                .mismatch, in: config?.place ?? folder.path, item: "key 'bos_token_id'", found: "\(begin)",
+                expected: "0 to \(vocabularySize - 1)")
+        }
+        var end: [Int] = []
+        for token in try ids(config, "eos_token_id") + ids(generation, "eos_token_id") where !end.contains(token) {
+            end.append(token)
+        }
+        var image: Int?
+        if hasImages {
+            let token = added["<image>"] ?? vocabularySize
+            added["<image>"] = token
+            image = token
+        }
+        return SpecialTokens(begin: begin, end: end, image: image, added: added)
+    }
+
+    private func reader(_ name: String) throws(CrayonError) -> JSONReader? {
+        guard let path = try folder.path(of: name) else { return nil }
+        return try JSONReader(file: path)
+    }
+
+    private func id(_ value: Int, _ reader: JSONReader, _ key: String) throws(CrayonError) -> Int {
+        guard (0..<LayoutContext.rowLimit).contains(value) else {
+            throw CrayonError(
+                .malformed, in: reader.place, item: "key '\(key)'", found: "\(value)", expected: "a token id")
+        }
+        return value
+    }
+
+    /// One id or a list of them.
+    private func ids(_ reader: JSONReader?, _ key: String) throws(CrayonError) -> [Int] {
+        guard let reader else { return [] }
+        if case .array? = reader.object[key] { return try reader.ints(key) }
+        return try reader.optionalInt(key).map { [$0] } ?? []
+    }
+}

@@ -1,0 +1,253 @@
+import Architecture
+public import BundleFormat
+public import Bytes
+public import Checkpoints
+import Kernels
+public import Models
+public import Quantization
+import Tensors
+
+/// Turns a checkpoint into a bundle.
+///
+/// Goals: bitsandbytes' bits; the same bytes whatever the number of threads; bounded memory, whatever the
+/// sizes of tensors and shards; each source byte read from the disk once. Weights are taken in the order of
+/// their files, cut into chunks, computed on all cores a group of chunks at a time, and written by another
+/// thread while the next group is computed.
+public struct BundleConversion: Sendable {
+    public struct Options: Sendable {
+        public var plan: PrecisionPlan
+        public var quantizer: NF4Quantizer
+        public var int8Quantizer: Int8Quantizer
+        /// Whether what is kept as it is gets packed, losslessly.
+        public var packs: Bool
+        /// Inputs that the source is run on, at full precision, before it is converted.
+        public var probes: [(name: String, input: ModelInput)]
+
+        public init(
+            plan: PrecisionPlan, quantizer: NF4Quantizer, int8Quantizer: Int8Quantizer, packs: Bool = true,
+            probes: [(name: String, input: ModelInput)] = []
+        ) {
+            self.plan = plan
+            self.quantizer = quantizer
+            self.int8Quantizer = int8Quantizer
+            self.packs = packs
+            self.probes = probes
+        }
+    }
+
+    /// How far a conversion is, in bytes of the source.
+    public struct Progress: Sendable {
+        public enum Stage: String, Sendable {
+            case recording = "running the source on probes"
+            case converting
+            case measuring = "running the bundle on probes"
+        }
+        public var stage: Stage
+        /// The tensor that was just taken up; empty outside `converting`.
+        public var tensor: String
+        public var done: Int
+        public var total: Int
+    }
+
+    public let options: Options
+    private let report: @Sendable (Progress) -> Void
+
+    /// - Parameter progress: called from the converting thread, once for each group of chunks.
+    public init(options: Options, progress: @escaping @Sendable (Progress) -> Void = { _ in }) {
+        self.options = options
+        report = progress
+    }
+
+    /// Writes the bundle; nothing stands under `output` before it is whole.
+    /// - Returns: the manifest as written.
+    /// - Throws: `CrayonError` naming tensor and index for NaN and infinities, in weights or made by a cast; for
+    ///   sources that change meanwhile; for a disk that is full.
+    @discardableResult
+    public func run(_ model: CheckpointModel, output: String) throws(CrayonError) -> BundleManifest {
+        let bindings = Self.inFileOrder(model)
+        let weights = try bindings.map { (binding) throws(CrayonError) in
+            BundleWeight(
+                role: binding.role, part: binding.part, name: Self.name(of: binding, in: model),
+                sourceName: binding.sourceName, origin: Self.folder(of: binding, in: model),
+                coding: try coding(for: binding, place: model.place))
+        }
+        let probes = try recordProbes(of: model)
+        let history = { (sources: [BundleSource]) in
+            [BundleStep(kind: "convert", producer: Producer.name, options: describe(), sources: sources)]
+        }
+        let sourceFiles = Self.sourceFiles(of: model)
+        // Digests have a known length: the header's room is reserved for the history as it will be.
+        let pending = sourceFiles.map {
+            BundleSource(
+                name: $0.file.path.split(separator: "/").last.map(String.init) ?? $0.file.path, origin: $0.origin,
+                byteCount: $0.file.byteCount, sha256: String(repeating: "0", count: 64))
+        }
+        let manifest = BundleManifest(model: model.configuration, history: history(pending), weights: weights)
+        let stored = try probes.map { (probe) throws(CrayonError) in
+            try BundleProbe(
+                name: probe.place,
+                tensors: Dictionary(uniqueKeysWithValues: probe.tensors.map { ($0.name, $0) }), in: model.place)
+        }
+        let writer = try BundleWriter(path: output, manifest: manifest, files: model.files, probes: stored)
+
+        let digests = SourceDigests(sourceFiles)
+        defer { digests.cancel() }
+        let stream = WeightStream(
+            writer: writer, quantizer: options.quantizer, int8Quantizer: options.int8Quantizer)
+        let total = bindings.reduce(0) { $0 + $1.tensor.region.count }
+        var done = 0
+        for (index, (binding, entry)) in zip(bindings, weights).enumerated() {
+            if index + 1 < bindings.count {
+                Self.checkpoint(of: bindings[index + 1], in: model)?.willNeed(bindings[index + 1].sourceName)
+            }
+            report(Progress(stage: .converting, tensor: binding.sourceName, done: done, total: total))
+            let place = Self.checkpoint(of: binding, in: model)?.file(of: binding.sourceName) ?? model.place
+            try stream.write(binding.tensor, as: entry, place: place) { bytes in
+                done += bytes
+                digests.advance(by: bytes)
+                report(Progress(stage: .converting, tensor: binding.sourceName, done: done, total: total))
+            }
+            Self.checkpoint(of: binding, in: model)?.dontNeed(binding.sourceName)
+        }
+        try stream.finish()
+        let sources = try digests.finish()
+        for origin in model.origins { try origin.checkpoint?.checkUnchanged() }
+        return try writer.finish(
+            history: history(sources),
+            measure: probes.isEmpty ? nil : { (reader) throws(CrayonError) in try measure(probes, on: reader) })
+    }
+
+    // MARK: Probes
+
+    private func recordProbes(of model: CheckpointModel) throws(CrayonError) -> [Probe] {
+        guard !options.probes.isEmpty else { return [] }
+        let network = try VisionLanguageModel(source: model)
+        var probes: [Probe] = []
+        for (index, (name, input)) in options.probes.enumerated() {
+            report(Progress(stage: .recording, tensor: "", done: index, total: options.probes.count))
+            probes.append(try network.record(input, name: name))
+        }
+        report(Progress(stage: .recording, tensor: "", done: probes.count, total: probes.count))
+        return probes
+    }
+
+    private func measure(_ probes: [Probe], on bundle: BundleReader) throws(CrayonError) -> [String: Double] {
+        let network = try VisionLanguageModel(source: bundle)
+        var errors: [String: Double] = [:]
+        for (index, probe) in probes.enumerated() {
+            report(Progress(stage: .measuring, tensor: "", done: index, total: probes.count))
+            errors[probe.place] = try network.compare(probe).relativeError
+        }
+        report(Progress(stage: .measuring, tensor: "", done: probes.count, total: probes.count))
+        return errors
+    }
+
+    // MARK: Plans
+
+    private func coding(for binding: Binding, place: String) throws(CrayonError) -> BundleCoding {
+        let tensor = binding.tensor
+        func dense(_ type: ElementType) -> BundleCoding {
+            // A cast is judged by what becomes of its first elements.
+            let sample =
+                type == tensor.type
+                ? tensor : WeightStream.cast(tensor, elements: 0..<min(tensor.shape.count, 1 << 15), to: type)
+            let isPacked =
+                options.packs && tensor.shape.count * type.byteCount >= 4096 && PackedTensor.isWorthwhile(sample)
+            return BundleCoding(
+                kind: isPacked ? .packed : .plain, sourceType: tensor.type, type: type, shape: tensor.shape,
+                blockSize: isPacked ? PackedTensor.blockElements : nil)
+        }
+        // bitsandbytes knows three types; float64 is rounded to float32 on the way in.
+        let quantizedType = tensor.type == .f64 ? ElementType.f32 : tensor.type
+        switch options.plan.format(of: binding.parameter) {
+        case .source: return dense(tensor.type)
+        case .bf16: return dense(.bf16)
+        case .f16: return dense(.f16)
+        case .f32: return dense(.f32)
+        case .nf4:
+            return BundleCoding(
+                kind: .nf4, sourceType: tensor.type, type: quantizedType, shape: tensor.shape,
+                blockSize: options.quantizer.blockSize,
+                nestedBlockSize: options.quantizer.doubleQuantization ? options.quantizer.nestedBlockSize : nil,
+                codeRule: options.quantizer.doubleQuantization ? options.quantizer.scaleCodes.rawValue : nil)
+        case .int8:
+            return BundleCoding(
+                kind: .int8, sourceType: tensor.type, type: quantizedType, shape: tensor.shape,
+                blockSize: options.int8Quantizer.blockSize, codeRule: options.int8Quantizer.rule.rawValue)
+        }
+    }
+
+    /// The options as provenance has them.
+    private func describe() -> [String: String] {
+        var described = [
+            "profile": options.plan.profile.rawValue,
+            "block_size": "\(options.quantizer.blockSize)",
+            "double_quantization": "\(options.quantizer.doubleQuantization)",
+            "scale_codes": options.quantizer.scaleCodes.rawValue,
+            "int8_block_size": "\(options.int8Quantizer.blockSize)",
+            "packed": "\(options.packs)",
+        ]
+        for part in Part.allCases { described["precision.\(part.rawValue)"] = options.plan[part].rawValue }
+        return described
+    }
+
+    // MARK: Names and order
+
+    /// Bindings in the order of their files, so that a disk reads forwards.
+    private static func inFileOrder(_ model: CheckpointModel) -> [Binding] {
+        var fileIndex: [String: Int] = [:]
+        for origin in model.origins {
+            for file in origin.checkpoint?.sourceFiles ?? [] where fileIndex[file.path] == nil {
+                fileIndex[file.path] = fileIndex.count
+            }
+        }
+        let keyed = model.bindings.enumerated().map { index, binding in
+            let checkpoint = checkpoint(of: binding, in: model)
+            return (
+                binding: binding, file: checkpoint.flatMap { fileIndex[$0.file(of: binding.sourceName)] } ?? .max,
+                address: checkpoint == nil ? UInt(index) : UInt(bitPattern: binding.tensor.region.baseAddress),
+                index: index
+            )
+        }
+        return keyed.sorted { ($0.file, $0.address, $0.index) < ($1.file, $1.address, $1.index) }.map(\.binding)
+    }
+
+    private static func sourceFiles(of model: CheckpointModel) -> [(file: SourceFile, origin: String)] {
+        var seen: Set<String> = []
+        return model.origins.enumerated().flatMap { index, origin in
+            let folder = model.bindings.first { $0.origin == index }.map { Self.folder(of: $0, in: model) } ?? ""
+            return (origin.checkpoint?.sourceFiles ?? []).filter { seen.insert($0.path).inserted }.map { ($0, folder) }
+        }
+    }
+
+    private static func checkpoint(of binding: Binding, in model: CheckpointModel) -> (any Checkpoint)? {
+        model.origins[binding.origin].checkpoint
+    }
+
+    /// The folder that `export` puts a weight's file in: the parts given apart have their own.
+    private static func folder(of binding: Binding, in model: CheckpointModel) -> String {
+        switch model.origins[binding.origin].kind {
+        case .checkpoint, .backbone: ""
+        case .vision: "vision"
+        case .crayon: "crayon"
+        case .adapter: "adapters/\(binding.setName)"
+        case .fresh: binding.part == .adapters ? "adapters/\(binding.setName)" : "crayon"
+        }
+    }
+
+    /// Names are the source's; PEFT gives every set the same ones, so those of adapters are told apart.
+    private static func name(of binding: Binding, in model: CheckpointModel) -> String {
+        switch model.origins[binding.origin].kind {
+        case .adapter: "adapters.\(binding.setName).\(binding.sourceName)"
+        case .checkpoint, .backbone, .vision, .crayon, .fresh: binding.sourceName
+        }
+    }
+}
+
+extension Binding {
+    /// `SET` of `adapters.SET.layers…`.
+    fileprivate var setName: String {
+        let parts = role.rawValue.split(separator: ".")
+        return parts.count > 1 ? String(parts[1]) : ""
+    }
+}

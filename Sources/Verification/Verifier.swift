@@ -1,0 +1,155 @@
+import BundleFormat
+public import Bytes
+public import Checkpoints
+import Foundation
+import Models
+import Tensors
+
+/// Verifies a model by running it: structure, digests, numbers, then logits against recorded ones and
+/// against the source's.
+public struct Verifier: Sendable {
+    /// The relative error that is allowed against a probe file, and where nothing was quantized. Float32 sums in
+    /// another order stay two magnitudes below it.
+    public static let defaultTolerance = 1e-3
+
+    /// Stored probes repeat a record made by the same code; what is left is the order of sums.
+    public static let recordSlack = (share: 0.05, floor: 1e-4)
+
+    /// What 4-bit and 8-bit weights may do to logits before something other than rounding must be suspected.
+    public static let quantizedLogitTolerance = 0.35
+
+    public struct Options: Sendable {
+        /// Probe files.
+        public var probes: [String]
+        /// Allowed relative error of logits; nil for the defaults above.
+        public var tolerance: Double?
+        /// The model that the bundle was made from.
+        public var source: CheckpointModel?
+        /// Whether probes that the bundle carries are run.
+        public var runsStoredProbes: Bool
+
+        public init(
+            probes: [String] = [], tolerance: Double? = nil, source: CheckpointModel? = nil,
+            runsStoredProbes: Bool = true
+        ) {
+            self.probes = probes
+            self.tolerance = tolerance
+            self.source = source
+            self.runsStoredProbes = runsStoredProbes
+        }
+    }
+
+    /// How far a verification is.
+    public struct Progress: Sendable {
+        public enum Stage: String, Sendable {
+            case digests = "reading every byte"
+            case numbers = "looking at every number"
+            case probes = "running probes"
+            case source = "comparing with the source"
+        }
+        public var stage: Stage
+        public var done: Int
+        public var total: Int
+    }
+
+    public let options: Options
+    private let report: @Sendable (Progress) -> Void
+
+    /// - Parameter progress: called from several threads; it should be quick.
+    public init(options: Options, progress: @escaping @Sendable (Progress) -> Void = { _ in }) {
+        self.options = options
+        report = progress
+    }
+
+    /// Verifies the bundle or checkpoint at `path`.
+    ///
+    /// A model that does not hold together gives a report that says so; what keeps the work from being done
+    /// at all is thrown.
+    /// - Throws: `CrayonError` for files that cannot be read and probes that do not fit the model.
+    public func run(path: String) throws(CrayonError) -> VerificationReport {
+        let model: any ModelSource
+        do {
+            model = try openModel(path: path)
+        } catch  where error.code != .io && FileManager.default.isReadableFile(atPath: path) {
+            return VerificationReport(
+                model: path, structure: .init(passed: false, problem: error.description), probes: [], passed: false)
+        }
+        var result = VerificationReport(model: path, structure: .init(passed: true), probes: [], passed: false)
+
+        let bundle = model as? BundleReader
+        if let bundle {
+            let failed = bundle.verifyDigests { report(Progress(stage: .digests, done: $0, total: $1)) }
+            let names = bundle.safetensors.names
+            result.digests = .init(
+                checkedTensors: names.count,
+                checkedBytes: names.reduce(0) { $0 + (bundle.tensor($1)?.region.count ?? 0) }, failed: failed,
+                passed: failed.isEmpty)
+            // Numbers that are known to be wrong are not worth running.
+            guard failed.isEmpty else { return result }
+        }
+
+        result.numbers = try NumberCheck(source: model).run { report(Progress(stage: .numbers, done: $0, total: $1)) }
+
+        let network = try VisionLanguageModel(source: model)
+        var probes: [(probe: Probe, tolerance: Double)] = []
+        if let bundle, options.runsStoredProbes { probes += try storedProbes(of: bundle) }
+        for file in options.probes {
+            let probe = try Probe(SafetensorsFile(path: file), for: model.configuration)
+            probes.append((probe, options.tolerance ?? Self.defaultTolerance))
+        }
+        for (index, (probe, tolerance)) in probes.enumerated() {
+            report(Progress(stage: .probes, done: index, total: probes.count))
+            result.probes.append(
+                .init(
+                    name: probe.place, positions: probe.logits.rows, comparison: try network.compare(probe),
+                    tolerance: tolerance))
+        }
+        report(Progress(stage: .probes, done: probes.count, total: probes.count))
+
+        if let source = options.source {
+            result.source = try compare(model, network, with: source)
+        }
+        result.passed =
+            result.structure.passed && result.digests?.passed ?? true && result.numbers?.passed ?? true
+            && result.probes.allSatisfy(\.passed) && result.source?.passed ?? true
+        return result
+    }
+
+    private func storedProbes(of bundle: BundleReader) throws(CrayonError) -> [(Probe, Double)] {
+        var probes: [(Probe, Double)] = []
+        for stored in bundle.probes {
+            let tensors = stored.tensors.map { $0.tensor.named($0.field) }
+            let probe = try Probe(
+                TensorList(place: "\(bundle.place): probe '\(stored.name)'", tensors: tensors),
+                for: bundle.configuration)
+            let recorded = bundle.manifest.probes.first { $0.name == stored.name }?.relativeError
+            let tolerance =
+                options.tolerance
+                ?? recorded.map { $0 * (1 + Self.recordSlack.share) + Self.recordSlack.floor } ?? Self.defaultTolerance
+            probes.append((probe, tolerance))
+        }
+        return probes
+    }
+
+    private func compare(
+        _ model: any ModelSource, _ network: VisionLanguageModel, with source: CheckpointModel
+    ) throws(CrayonError) -> VerificationReport.SourceFindings {
+        let tensors = try SourceComparison(model: model, source: source).run {
+            report(Progress(stage: .source, done: $0, total: $1))
+        }
+        let isExact = tensors.allSatisfy { $0.relativeError == 0 }
+        let tolerance = options.tolerance ?? (isExact ? Self.defaultTolerance : Self.quantizedLogitTolerance)
+        let original = try VisionLanguageModel(source: source)
+        var logits: [VerificationReport.ProbeFinding] = []
+        for input in BuiltInProbe.inputs(for: source.configuration) {
+            let probe = try original.record(input.input, name: input.name)
+            logits.append(
+                .init(
+                    name: probe.place, positions: probe.logits.rows, comparison: try network.compare(probe),
+                    tolerance: tolerance))
+        }
+        return .init(
+            source: source.place, tensors: tensors, logits: logits,
+            passed: tensors.allSatisfy(\.passed) && logits.allSatisfy(\.passed))
+    }
+}

@@ -1,0 +1,161 @@
+public import ArgumentParser
+public import CrayonKit
+import Foundation
+
+struct Quantize: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Turn a checkpoint into one 4-bit bundle.",
+        discussion: """
+            The backbone's linear layers become NF4 with double-quantized scales, bit for bit as bitsandbytes 0.50 makes \
+            them; the rest stays as it is, losslessly packed. --profile and --precision change that by part.
+
+            Profiles:
+              faithful   backbone nf4, everything else as in the source (the default)
+              compact    the smallest that keeps the answers: backbone and adapters nf4; embeddings, head, vision and
+                         projectors int8; crayon queries as in the source
+
+            Examples:
+              crayon quantize CHECKPOINT -o model.crayon
+              crayon quantize CHECKPOINT -o model.crayon --precision head=int8 --probe builtin
+              crayon quantize --backbone DIR --vision DIR --crayon FILE --adapter object=DIR -o model.crayon
+            """
+    )
+
+    @Argument(
+        help: ArgumentHelp(
+            "A folder or safetensors file with the whole model; left out with --backbone.", valueName: "checkpoint"))
+    var checkpoint: String?
+
+    @Option(
+        name: .long, help: ArgumentHelp("The language model's folder, where parts are given apart.", valueName: "dir"))
+    var backbone: String?
+
+    @OptionGroup(title: "Parts") var model: ModelOptions
+
+    @Option(name: .shortAndLong, help: ArgumentHelp("The bundle to write.", valueName: "file"))
+    var output: String
+
+    @Option(name: .long, help: ArgumentHelp("faithful or compact.", valueName: "name"))
+    var profile = PrecisionPlan.Profile.faithful
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Format of a part; repeat for more. Parts: \(Part.allCases.map(\.rawValue).joined(separator: ", ")). Formats: "
+                + "\(WeightFormat.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "part=format"))
+    var precision: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("Elements of an NF4 block: 32 to 4096.", valueName: "n"))
+    var blockSize = 64
+
+    @Flag(name: .long, inversion: .prefixedNo, help: "Quantize NF4's scales to 8 bits.")
+    var doubleQuantization = true
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "How 8-bit codes are chosen: bitsandbytes-cpu, or exact-nearest as on CUDA.", valueName: "rule"))
+    var scaleCodes = Dynamic8Kernel.Rule.bitsandbytesCPU
+
+    @Option(name: .long, help: ArgumentHelp("Elements of an int8 block: 1 to 4096.", valueName: "n"))
+    var int8BlockSize = Int8Tensor.defaultBlockSize
+
+    @Flag(name: .long, inversion: .prefixedNo, help: "Pack what is kept as it is, losslessly.")
+    var pack = true
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Run the source on the input of a probe file, or on 'builtin' inputs, and keep the logits in the bundle; "
+                + "repeat for more.", valueName: "file"))
+    var probe: [String] = []
+
+    @OptionGroup var common: CommonOptions
+
+    func validate() throws {
+        guard (checkpoint == nil) != (backbone == nil) else {
+            throw ValidationError("Name one checkpoint, or its parts with --backbone and what goes with it.")
+        }
+        if checkpoint != nil, model.vision != nil || model.crayon != nil {
+            throw ValidationError(
+                "--vision and --crayon go with --backbone, not with a checkpoint that has everything.")
+        }
+    }
+
+    func run() throws {
+        common.apply()
+        var plan = PrecisionPlan(profile)
+        for assignment in precision { try plan.apply(assignment) }
+        let source = try model.open(checkpoint: checkpoint, backbone: backbone)
+        if !common.quiet {
+            for tensor in source.unused {
+                Output.warn("\(tensor.file): '\(tensor.name)' is not used" + (tensor.reason.map { ": \($0)" } ?? ""))
+            }
+        }
+        let options = BundleConversion.Options(
+            plan: plan,
+            quantizer: try NF4Quantizer(
+                blockSize: blockSize, doubleQuantization: doubleQuantization, scaleCodes: scaleCodes),
+            int8Quantizer: try Int8Quantizer(blockSize: int8BlockSize, rule: scaleCodes), packs: pack,
+            probes: try ProbeInputs.collect(probe, for: source.configuration))
+        let display = ProgressDisplay(quiet: common.quiet || common.json)
+        let start = ContinuousClock.now
+        let conversion = BundleConversion(options: options) { progress in
+            display.update(
+                label: progress.stage == .converting ? progress.tensor : progress.stage.rawValue, done: progress.done,
+                total: progress.total, unit: progress.stage == .converting ? .bytes : .items)
+        }
+        let manifest = try conversion.run(source, output: output)
+        display.finish()
+        let result = QuantizeResult(
+            manifest, source: source, output: output, elapsed: ContinuousClock.now - start)
+        if common.json {
+            Output.print(try Output.json(result))
+        } else if !common.quiet {
+            Output.print(result.text)
+        }
+    }
+}
+
+extension PrecisionPlan.Profile: ExpressibleByArgument {}
+extension Dynamic8Kernel.Rule: ExpressibleByArgument {}
+
+/// What `quantize` prints at the end.
+private struct QuantizeResult: Encodable {
+    struct Section: Encodable {
+        var name: String
+        var tensors: Int
+        var bytes: Int
+    }
+
+    var output: String
+    var bytes: Int
+    var sourceBytes: Int
+    var seconds: Double
+    var peakAnonymousBytes: Int?
+    var sections: [Section]
+    var probes: [String: Double]
+
+    init(_ manifest: BundleManifest, source: CheckpointModel, output: String, elapsed: Duration) {
+        self.output = output
+        bytes = (try? FileManager.default.attributesOfItem(atPath: output)[.size] as? Int) ?? 0
+        sourceBytes = source.bindings.reduce(0) { $0 + $1.tensor.region.count }
+        seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        peakAnonymousBytes = nil
+        sections = manifest.sections.map { Section(name: $0.name, tensors: $0.tensors, bytes: $0.bytes) }
+        probes = Dictionary(
+            manifest.probes.compactMap { probe in probe.relativeError.map { (probe.name, $0) } },
+            uniquingKeysWith: { $1 })
+    }
+
+    var text: String {
+        var lines = [
+            "\(output): \(Format.bytes(bytes)) from \(Format.bytes(sourceBytes)) of weights in \(String(format: "%.1f", seconds)) s "
+                + "(\(Format.bytes(Int(Double(sourceBytes) / max(seconds, 1e-9))))/s)"
+        ]
+        for (name, error) in probes.sorted(by: { $0.key < $1.key }) {
+            lines.append("probe \(name): relative error \(Format.error(error)) against the source")
+        }
+        return lines.joined(separator: "\n")
+    }
+}

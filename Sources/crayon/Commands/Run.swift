@@ -1,0 +1,226 @@
+import ArgumentParser
+import CrayonKit
+import Foundation
+
+struct Run: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Ask a bundle about pictures.",
+        discussion: """
+            A panoptic map in COCO's format (a PNG of segment ids and its JSON) tells the model what is where; without \
+            one it is told that everything is unknown. Without a question, questions are read line by line from \
+            standard input, each a turn of one conversation.
+
+            Examples:
+              crayon run model.crayon --image photo.jpg --panoptic photo.png --segments photo.json \\
+                "What is in the box [0.1, 0.2, 0.5, 0.6]?"
+              crayon run model.crayon --image left.png --image right.png "What differs?"
+              crayon run model.crayon --questions questions.json
+            """
+    )
+
+    @Argument(help: ArgumentHelp("A bundle, or a checkpoint folder to run at its own precision.", valueName: "model"))
+    var model: String
+
+    @Argument(help: ArgumentHelp("What to ask; from standard input when left out.", valueName: "question"))
+    var question: String?
+
+    @Option(name: .long, help: ArgumentHelp("A JPEG or PNG picture; repeat for more.", valueName: "file"))
+    var image: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("The panoptic PNG of the picture; one for each.", valueName: "file"))
+    var panoptic: [String] = []
+
+    @Option(name: .long, help: ArgumentHelp("The panoptic JSON of the picture; one for each.", valueName: "file"))
+    var segments: [String] = []
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "A JSON file of questions, pictures and right answers: ask them all, print the share that is right.",
+            valueName: "file"))
+    var questions: String?
+
+    @OptionGroup(title: "Generation") var generation: GenerationArguments
+    @OptionGroup(title: "Model") var parts: RunParts
+    @OptionGroup var common: CommonOptions
+
+    @Flag(name: .long, help: "Print the prompt's length and the rates after each answer.")
+    var stats = false
+
+    func validate() throws {
+        guard panoptic.count == segments.count else {
+            throw ValidationError("\(panoptic.count) --panoptic and \(segments.count) --segments; each map needs both.")
+        }
+        guard panoptic.isEmpty || panoptic.count == image.count else {
+            throw ValidationError(
+                "\(panoptic.count) panoptic maps for \(image.count) pictures; give one for each or none.")
+        }
+        if questions != nil, question != nil || !image.isEmpty {
+            throw ValidationError("--questions brings its own questions and pictures.")
+        }
+    }
+
+    func run() throws {
+        common.apply()
+        let source = try openModel(path: model)
+        if let questions { return try answer(QuestionSet(path: questions), with: source) }
+
+        var pictures: [Picture] = []
+        for (index, path) in image.enumerated() {
+            let map =
+                panoptic.isEmpty
+                ? nil : try PanopticMap(path: panoptic[index], segments: segments[index], picture: path)
+            let picture = try Picture(RGBImage(path: path), panoptic: map, for: source.configuration)
+            if !common.quiet { for warning in picture.warnings { Output.warn("\(path): \(warning)") } }
+            pictures.append(picture)
+        }
+        let chat = try ChatSession(source: source, options: parts.options, template: try parts.promptTemplate())
+        if let question {
+            try ask(question, pictures: pictures, chat)
+        } else {
+            while let line = readLine(strippingNewline: true) {
+                if line.isEmpty { continue }
+                try ask(line, pictures: pictures, chat)
+                pictures = []
+            }
+        }
+    }
+
+    private func ask(_ question: String, pictures: [Picture], _ chat: ChatSession) throws {
+        let answer = try chat.ask(question, pictures: pictures, options: generation.options) { piece in
+            if !common.json { Output.print(piece, terminator: "") }
+        }
+        if common.json {
+            Output.print(try Output.json(AnswerOutput(question: question, answer)))
+        } else {
+            Output.print("")
+        }
+        if stats {
+            let statistics = answer.statistics
+            Output.note(
+                String(
+                    format:
+                        "prompt %d positions (%d from the cache), embedding %.2f s, prefill %.1f/s; answer %d tokens, %.1f/s",
+                    statistics.promptPositions, statistics.reusedPositions, statistics.embeddingSeconds,
+                    statistics.prefillPositionsPerSecond, statistics.newTokens, statistics.decodingTokensPerSecond))
+        }
+    }
+
+    private func answer(_ questions: QuestionSet, with source: any ModelSource) throws {
+        let display = ProgressDisplay(quiet: common.quiet || common.json)
+        let sheet = try AnswerSheet(
+            asking: questions, of: source, options: parts.options, generation: generation.options
+        ) { _, done in
+            display.update(label: "questions", done: done, total: questions.questions.count, unit: .items)
+        }
+        display.finish()
+        if common.json { return Output.print(try Output.json(sheet)) }
+        if sheet.rates.isEmpty {
+            for answer in sheet.answers { Output.print("\(answer.question.question)\n  \(answer.answer)") }
+        } else {
+            let rows = sheet.rates.map { [$0.kind, "\($0.right)", "\($0.asked)", Format.percent($0.share)] }
+            Output.print(Format.table(["kind", "right", "asked", "share"], rows, rightAligned: [1, 2, 3]))
+        }
+    }
+}
+
+/// How answers are sampled.
+struct GenerationArguments: ParsableArguments {
+    @Option(name: .long, help: ArgumentHelp("Tokens of an answer at most.", valueName: "n"))
+    var maxTokens = 512
+
+    @Option(name: .long, help: ArgumentHelp("0 takes the likeliest token each time.", valueName: "t"))
+    var temperature: Float = 0
+
+    @Option(name: .long, help: ArgumentHelp("Sample among the k likeliest tokens.", valueName: "k"))
+    var topK: Int?
+
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Sample among the likeliest tokens that share this probability.", valueName: "p"))
+    var topP: Float?
+
+    @Option(name: .long, help: ArgumentHelp("Above 1 makes what was said less likely.", valueName: "penalty"))
+    var repetitionPenalty: Float = 1
+
+    @Option(name: .long, help: ArgumentHelp("The same seed gives the same answer.", valueName: "n"))
+    var seed: UInt64 = 0
+
+    @Option(name: .long, help: ArgumentHelp("A text that ends an answer; repeat for more.", valueName: "text"))
+    var stop: [String] = []
+
+    var options: GenerationOptions {
+        GenerationOptions(
+            sampling: SamplingOptions(
+                temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed),
+            maxNewTokens: maxTokens, stop: stop)
+    }
+
+    func validate() throws {
+        guard maxTokens > 0 else { throw ValidationError("--max-tokens \(maxTokens); expected at least 1") }
+        do {
+            try options.sampling.validate()
+        } catch {
+            throw ValidationError(error.description)
+        }
+    }
+}
+
+/// What of a model takes part.
+struct RunParts: ParsableArguments {
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp(
+            "A low-rank set that acts; repeat for more. By default those marked active.", valueName: "name"))
+    var sets: [String] = []
+
+    @Flag(name: .long, help: "Let no low-rank set act.")
+    var noSets = false
+
+    @Flag(name: .long, help: "Leave the crayon prompt out.")
+    var noCrayon = false
+
+    @Option(
+        name: .long, help: ArgumentHelp("A built-in prompt template in place of the model's own.", valueName: "name"))
+    var template: String?
+
+    var options: VisionLanguageModel.Options {
+        .init(lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon)
+    }
+
+    func promptTemplate() throws -> PromptTemplate? {
+        try template.map { name in
+            guard let found = PromptTemplate.builtIn.first(where: { $0.name == name }) else {
+                throw CrayonError(
+                    .usage, in: "--template", found: "'\(name)'",
+                    expected: "one of \(PromptTemplate.builtIn.map(\.name).joined(separator: ", "))")
+            }
+            return found
+        }
+    }
+
+    func validate() throws {
+        if noSets, !sets.isEmpty { throw ValidationError("--no-sets and --set contradict each other.") }
+    }
+}
+
+/// An answer as `--json` prints it.
+private struct AnswerOutput: Encodable {
+    var question: String
+    var answer: String
+    var tokens: [Int]
+    var finishReason: String
+    var promptPositions: Int
+    var prefillPositionsPerSecond: Double
+    var decodingTokensPerSecond: Double
+
+    init(question: String, _ generation: Generation) {
+        self.question = question
+        answer = generation.text
+        tokens = generation.tokens
+        finishReason = generation.reason.rawValue
+        promptPositions = generation.statistics.promptPositions
+        prefillPositionsPerSecond = generation.statistics.prefillPositionsPerSecond
+        decodingTokensPerSecond = generation.statistics.decodingTokensPerSecond
+    }
+}

@@ -1,0 +1,88 @@
+import Foundation
+import Synchronization
+
+/// Shows a job's progress on standard error: one line that redraws itself on a terminal, now and then a
+/// plain line elsewhere, nothing when told to be quiet.
+final class ProgressDisplay: Sendable {
+    enum Style: Sendable {
+        case bar
+        case lines
+        case silent
+    }
+
+    /// What `done` and `total` count.
+    enum Unit: Sendable {
+        case bytes
+        case items
+    }
+
+    private struct State {
+        var lastDrawn: ContinuousClock.Instant?
+        var drawnWidth = 0
+        var lastTenth = -1
+    }
+
+    private let style: Style
+    private let start = ContinuousClock.now
+    private let state = Mutex(State())
+
+    init(quiet: Bool) {
+        style = quiet ? .silent : (isatty(STDERR_FILENO) == 1 ? .bar : .lines)
+    }
+
+    /// Safe to call from any thread, as often as one likes: it draws at most ten times a second.
+    func update(label: String, done: Int, total: Int, unit: Unit = .bytes) {
+        guard style != .silent, total > 0 else { return }
+        state.withLock { state in
+            let now = ContinuousClock.now
+            let isLast = done >= total
+            switch style {
+            case .bar:
+                if !isLast, let last = state.lastDrawn, now - last < .milliseconds(100) { return }
+                state.lastDrawn = now
+                let line = Self.line(
+                    label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: true)
+                let padding = String(repeating: " ", count: max(0, state.drawnWidth - line.count))
+                state.drawnWidth = line.count
+                FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
+            case .lines:
+                let tenth = done * 10 / total
+                guard tenth > state.lastTenth else { return }
+                state.lastTenth = tenth
+                let line = Self.line(
+                    label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: false)
+                FileHandle.standardError.write(Data("\(line)\n".utf8))
+            case .silent: break
+            }
+        }
+    }
+
+    /// Ends the redrawn line, so that what is printed next starts on one of its own.
+    func finish() {
+        state.withLock { state in
+            if style == .bar, state.drawnWidth > 0 { FileHandle.standardError.write(Data("\n".utf8)) }
+            state.drawnWidth = 0
+        }
+    }
+
+    static func line(
+        label: String, done: Int, total: Int, unit: Unit, elapsed: Duration, bar: Bool
+    ) -> String {
+        let share = min(1, Double(done) / Double(total))
+        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        let rate = seconds > 0 ? Double(done) / seconds : 0
+        let left = rate > 0 ? Double(total - done) / rate : 0
+        let filled = Int(share * 24)
+        let drawing =
+            bar ? "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: 24 - filled) + "] " : ""
+        let amount =
+            switch unit {
+            case .bytes: "\(Format.bytes(done)) of \(Format.bytes(total))  \(Format.bytes(Int(rate)))/s"
+            case .items: "\(done) of \(total)"
+            }
+        // A name of bounded width keeps the line from wrapping on 100 columns.
+        let name = label.count > 36 ? "…" + label.suffix(35) : label
+        return drawing + String(format: "%3d %%  ", Int(share * 100))
+            + "\(amount)  \(Format.duration(left)) left  \(name)"
+    }
+}
