@@ -114,7 +114,6 @@ let package = Package(
             swiftSettings: swiftSettings
         ),
 
-<<<<<<< HEAD
         tests("Bytes"),
         tests("JSON"),
         tests("Tensors", ["Bytes"]),
@@ -123,11 +122,8 @@ let package = Package(
         tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
         tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors"]),
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "Quantization", "Tensors"]),
-        tests("Tokenization", ["Bytes"], fixtures: true),
-=======
-        tests("Bytes"), tests("JSON"), tests("Tensors", ["Bytes"]), tests("Architecture", ["Tensors"]),
         tests("Layers", ["Architecture", "Quantization", "Tensors"]),
->>>>>>> main
+        tests("Tokenization", ["Bytes"], fixtures: true),
         tests(
             "Models",
             ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
