@@ -204,12 +204,15 @@ def dequantized(codes, state, dtype):
 
     On a processor with AVX512-BF16 its library converts with an instruction that flushes denormals to
     zero; elsewhere, and so in the profile, it rounds to nearest and keeps them, as torch's conversion does.
+
+    The weight is passed as a vector: for a matrix whose rows are no multiple of the block size (96 columns and
+    blocks of 64) its CPU kernel starts a block anew with every row, though quantize_4bit let blocks cross rows.
     """
-    if dtype != torch.bfloat16:
-        return bnb.dequantize_4bit(codes, state).reshape(-1)
-    state.dtype = torch.float32
+    shape = state.shape
+    state.shape = torch.Size([shape.numel()])
+    state.dtype = torch.float32 if dtype == torch.bfloat16 else dtype
     values = bnb.dequantize_4bit(codes, state).reshape(-1).to(dtype)
-    state.dtype = dtype
+    state.shape, state.dtype = shape, dtype
     return values
 
 

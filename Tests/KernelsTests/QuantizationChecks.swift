@@ -1,3 +1,4 @@
+import Bytes
 import Kernels
 import Tensors
 import Testing
@@ -66,7 +67,9 @@ enum QuantizationChecks {
                 #expect(codes == plain.codes, "block \(block), count \(count)")
                 #expect(absmax.map(\.bitPattern) == plain.absmax.map(\.bitPattern))
                 var values = [Float](repeating: 9, count: count)
-                let view = NF4View(codes: codes, map: NF4Kernel.map, blockSize: block, absmax: absmax)
+                let held = HeldView(codes: codes, blockSize: block, absmax: absmax)
+                defer { withExtendedLifetime(held) {} }
+                let view = held.view
                 view.dequantize(elements: 0..<count, as: .f32, into: &values)
                 #expect(values.map(\.bitPattern) == plain.values.map(\.bitPattern))
             }
@@ -78,7 +81,9 @@ enum QuantizationChecks {
         let count = 301
         let x = weights(count, seed: 3)
         let plain = Plain(x, block: 32)
-        let view = NF4View(codes: plain.codes, map: NF4Kernel.map, blockSize: 32, absmax: plain.absmax)
+        let held = HeldView(codes: plain.codes, blockSize: 32, absmax: plain.absmax)
+        defer { withExtendedLifetime(held) {} }
+        let view = held.view
         for start in stride(from: 0, to: count, by: 7) {
             for end in [start, start + 1, min(start + 30, count), min(start + 99, count), count] where end <= count {
                 var values = [Float](repeating: 77, count: end - start + 1)
@@ -101,7 +106,9 @@ enum QuantizationChecks {
             let values = Plain(x, block: block).values
             var generator = SeededGenerator(seed: 5)
             let vector = generator.floats(columns)
-            let view = NF4View(codes: codes, map: NF4Kernel.map, blockSize: block, absmax: absmax)
+            let held = HeldView(codes: codes, blockSize: block, absmax: absmax)
+            defer { withExtendedLifetime(held) {} }
+            let view = held.view
             var result = [Float](repeating: .nan, count: rows)
             view.multiply(columns: columns, rows: 0..<rows, x: vector, into: &result)
             for row in 0..<rows {
@@ -168,5 +175,23 @@ enum QuantizationChecks {
                 #expect((Double(result[row]) - exact).magnitude <= 2e-7 * magnitude)
             }
         }
+    }
+}
+
+/// A view and the memory that it points into.
+final class HeldView {
+    private let codes: ByteRegion
+    private let absmax: ByteRegion
+    private let map: ByteRegion
+    let view: NF4View
+
+    init(codes: [UInt8], blockSize: Int, absmax: [Float]) {
+        self.codes = ByteRegion(copying: codes)
+        self.absmax = absmax.withUnsafeBytes { ByteRegion(copying: $0) }
+        map = NF4Kernel.map.withUnsafeBytes { ByteRegion(copying: $0) }
+        view = NF4View(
+            codes: self.codes.baseAddress.assumingMemoryBound(to: UInt8.self),
+            map: map.baseAddress.assumingMemoryBound(to: Float.self), blockSize: blockSize,
+            absmax: self.absmax.baseAddress)
     }
 }
