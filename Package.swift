@@ -94,7 +94,7 @@ let package = Package(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Models", "Inference", "Conversion",
+                "Images", "Models", "Inference", "Conversion",
             ]),
 
         // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.

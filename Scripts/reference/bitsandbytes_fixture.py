@@ -102,9 +102,11 @@ def write_fixture(folder):
         tensors[f"{name}.state_single"] = single.as_dict(packed=True)[key]
         tensors[f"{name}.state_double"] = double.as_dict(packed=True)[key]
         if name == "normal_f32":
-            # Some files carry a map whose first entry is -1.0: it is the file's map that counts.
+            # Some files carry a map with an entry of its own, such as a first one of -1.0: it is the file's map that
+            # counts. An entry that this weight uses is changed too, so that the difference shows.
             double.state2.code = double.state2.code.clone()
             double.state2.code[0] = -1.0
+            double.state2.code[int(double.absmax[3])] *= 0.75
             tensors["other_map.map"] = double.state2.code
             tensors["other_map.double"] = equality.dequantized(codes, double, x.dtype).clone()
     rng = np.random.default_rng(8)

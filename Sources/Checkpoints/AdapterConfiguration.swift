@@ -59,7 +59,8 @@ struct AdapterConfiguration {
         if case .string(let start)? = reader.object["init_lora_weights"],
             Self.decomposing.contains(where: { start.hasPrefix($0) })
         {
-            throw unsupported("init_lora_weights", .string(start), "true: this one changes the base's weights on loading")
+            throw unsupported(
+                "init_lora_weights", .string(start), "true: this one changes the base's weights on loading")
         }
         rank = try reader.extent("r")
         alpha = try Self.positive(reader.double("lora_alpha"), reader, "lora_alpha")

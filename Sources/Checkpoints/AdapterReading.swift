@@ -60,7 +60,8 @@ struct AdapterReading {
                 throw CrayonError(
                     .mismatch, in: place, item: "tensor '\(key)'", found: "shape \(tensor.shape)",
                     expected: "\(expected), for rank \(rank) on a layer of \(out) x \(input)",
-                    advice: "Check 'r' and 'rank_pattern' in adapter_config.json, and that the adapter is for this base.")
+                    advice:
+                        "Check 'r' and 'rank_pattern' in adapter_config.json, and that the adapter is for this base.")
             }
             try Self.checkNumbers(tensor, place: place)
             let role = Role.adapter(name, layer, module, factor)
@@ -83,7 +84,8 @@ struct AdapterReading {
         let acting = backbone.modules.filter { module in tensors.contains { $0.role == .adapter(name, 0, module, .a) } }
         guard !acting.isEmpty else {
             throw CrayonError(
-                .mismatch, in: path, found: "no pair", expected: "'target_modules' that name linear layers of the backbone")
+                .mismatch, in: path, found: "no pair",
+                expected: "'target_modules' that name linear layers of the backbone")
         }
         var set = LowRankSet(
             name: name, rank: configuration.rank, alpha: configuration.alpha,
@@ -148,7 +150,8 @@ struct AdapterReading {
         case .f64: bad = firstNonFinite(bytes, UInt64.self, exponent: 0x7FF0_0000_0000_0000)
         default:
             throw CrayonError(
-                .unsupported, in: place, item: "tensor '\(tensor.name)'", found: "elements of type \(tensor.type.rawValue)",
+                .unsupported, in: place, item: "tensor '\(tensor.name)'",
+                found: "elements of type \(tensor.type.rawValue)",
                 expected: "F32, F16, BF16 or F64")
         }
         if let bad {

@@ -50,7 +50,8 @@ extension Layout {
         }
         let hidden = try config.extent("hidden_size")
         let heads = try config.extent("num_attention_heads", limit: 1 << 16)
-        let keyValueHeads = try config.optionalExtent("num_key_value_heads", limit: 1 << 16)
+        let keyValueHeads =
+            try config.optionalExtent("num_key_value_heads", limit: 1 << 16)
             ?? keys.keyValueHeads ?? heads
         guard heads % keyValueHeads == 0 else {
             throw CrayonError(

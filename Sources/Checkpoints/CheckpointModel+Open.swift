@@ -141,7 +141,8 @@ struct OpenedParts {
     ) throws(CrayonError) -> CrayonConfiguration {
         let file = crayonConfiguration
         let known = file?.categories ?? PanopticCategory.cocoPanoptic
-        let tables = base.description.crayonTables ?? crayon?.description.crayonTables
+        let tables =
+            base.description.crayonTables ?? crayon?.description.crayonTables
             ?? .init(width: vision.width, semanticRows: known.count + 1, numberingRows: 21)
         var categories = known
         if tables.semanticRows != known.count + 1 {
@@ -192,8 +193,11 @@ struct OpenedParts {
             }
         }
         try add(
-            ["config.json", "generation_config.json", "tokenizer.model", "tokenizer_config.json", "added_tokens.json",
-                "special_tokens_map.json", "preprocessor_config.json"], of: base.folder)
+            [
+                "config.json", "generation_config.json", "tokenizer.model", "tokenizer_config.json",
+                "added_tokens.json",
+                "special_tokens_map.json", "preprocessor_config.json",
+            ], of: base.folder)
         // Without a SentencePiece model there is nothing else to make an exported checkpoint speak.
         if !files.contains(where: { $0.name == "tokenizer.model" }) { try add(["tokenizer.json"], of: base.folder) }
         if let crayon { try add([CrayonFileConfiguration.fileName], of: crayon.folder) }

@@ -35,7 +35,8 @@ struct CrayonFileConfiguration {
         }
         if let template = try reader.optionalObject("prompt_template") {
             promptTemplate = PromptTemplate(
-                name: try template.optionalString("name") ?? "custom", begin: try template.optionalString("begin") ?? "",
+                name: try template.optionalString("name") ?? "custom",
+                begin: try template.optionalString("begin") ?? "",
                 image: try template.optionalString("image") ?? "<image>",
                 objects: try template.optionalString("objects") ?? "", user: try template.string("user"),
                 assistant: try template.string("assistant"), answer: try template.string("answer"),

@@ -58,7 +58,8 @@ final class LayoutContext {
 
     /// One extent of a tensor that the layout cannot do without.
     /// - Throws: `CrayonError` when the tensor is missing, has another rank, or the extent is out of bounds.
-    func extent(_ role: Role, axis: Int, rank: Int, limit: Int = widthLimit, layout: Layout) throws(CrayonError) -> Int {
+    func extent(_ role: Role, axis: Int, rank: Int, limit: Int = widthLimit, layout: Layout) throws(CrayonError) -> Int
+    {
         guard let name = names[role], let shape = shape(role) else {
             throw CrayonError(
                 .missing, in: place, item: "tensor '\(layout.sourceName(of: role) ?? role.rawValue)'",

@@ -34,7 +34,8 @@ extension Layout {
             let shown = SafetensorsFolder.list(Array(names.prefix(3)))
             throw CrayonError(
                 .unsupported, in: checkpoint.place,
-                found: "tensor names of no known layout (\(names.count) tensors: \(shown)\(names.count > 3 ? ", …" : ""))",
+                found:
+                    "tensor names of no known layout (\(names.count) tensors: \(shown)\(names.count > 3 ? ", …" : ""))",
                 expected: expected)
         }
         throw CrayonError(
@@ -56,7 +57,8 @@ extension Layout {
                 advice: advice)
         }
         let marks = [
-            ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".weight.absmax", ".weight.SCB", ".qweight",
+            ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".weight.absmax", ".weight.SCB",
+            ".qweight",
             ".qzeros", ".weight_scale", ".weight_scale_inv",
         ]
         for name in checkpoint.names {

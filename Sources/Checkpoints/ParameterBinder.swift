@@ -41,7 +41,8 @@ struct ParameterBinder {
     /// left as it is, so that the rest is reported missing.
     mutating func addFresh(seed: UInt64) {
         let groups: KeyValuePairs = [
-            "crayon.": "crayon queries", "projectors.image.": "image projector", "projectors.crayon.": "crayon projector",
+            "crayon.": "crayon queries", "projectors.image.": "image projector",
+            "projectors.crayon.": "crayon projector",
         ]
         for (prefix, title) in groups where !claims.keys.contains(where: { $0.rawValue.hasPrefix(prefix) }) {
             freshGroups.append(title)
@@ -111,7 +112,8 @@ struct ParameterBinder {
     func warnings(_ opened: OpenedParts) -> [String] {
         var warnings: [String] = []
         if let fresh = origins.last, fresh.kind == .fresh {
-            warnings.append("no file has the \(freshGroups.joined(separator: ", the ")); made fresh from \(fresh.place)")
+            warnings.append(
+                "no file has the \(freshGroups.joined(separator: ", the ")); made fresh from \(fresh.place)")
         }
         for source in opened.sources {
             let unknown = source.context.unused.filter { $0.reason == nil }.map(\.name)

@@ -22,7 +22,8 @@ extension Layout {
         }
         let width = try agreed(
             context.extent(.patchEmbedding, axis: 0, rank: 4, layout: layout), "hidden_size")
-        let patch = try agreed(context.extent(.patchEmbedding, axis: 3, rank: 4, limit: 1024, layout: layout), "patch_size")
+        let patch = try agreed(
+            context.extent(.patchEmbedding, axis: 3, rank: 4, limit: 1024, layout: layout), "patch_size")
         let rows = try context.extent(.positionEmbedding, axis: 0, rank: 2, layout: layout)
         let side = Int(Double(rows - 1).squareRoot())
         guard rows > 1, side * side == rows - 1 else {

@@ -24,7 +24,7 @@ public final class SentencePieceTokenizer: Tokenizer {
     public let eosID: Int32?
     public let unknownID: Int32?
     public let padID: Int32?
-    public let dropsLeadingSpace: Bool
+    public let leadingSpaces: LeadingSpaces
     /// The model file's bytes, for storing it in a bundle.
     public let model: ByteRegion
 
@@ -70,7 +70,7 @@ public final class SentencePieceTokenizer: Tokenizer {
         eosID = Self.defined(csp_eos_id(processor.handle))
         unknownID = Self.defined(csp_unk_id(processor.handle))
         padID = Self.defined(csp_pad_id(processor.handle))
-        dropsLeadingSpace = check.addsDummyPrefix || check.removesExtraSpaces
+        leadingSpaces = check.removesExtraSpaces ? .allDropped : check.addsDummyPrefix ? .oneDropped : .kept
         unknownSurface = check.unknownSurface
     }
 

@@ -32,7 +32,10 @@ public struct StreamingDecoder: Sendable {
         case .verbatim(let text): return finish() + emit(text)
         case .text(let text):
             let before = finish()
-            guard isAtStart, tokenizer.dropsLeadingSpace, text.utf8.first == 0x20 else { return before + emit(text) }
+            guard isAtStart, tokenizer.leadingSpaces != .kept, text.utf8.first == 0x20 else {
+                return before + emit(text)
+            }
+            if tokenizer.leadingSpaces == .oneDropped { isAtStart = false }
             return before + emit(String(text.dropFirst()))
         case .added(let text):
             let before = finish()

@@ -25,8 +25,17 @@ public protocol Tokenizer: Sendable {
 
     /// What one id adds to a text.
     func fragment(of id: Int32) -> TokenFragment
-    /// Whether decoding drops one space at the very start of a text.
-    var dropsLeadingSpace: Bool { get }
+    /// What decoding does with spaces at the very start of a text.
+    var leadingSpaces: LeadingSpaces { get }
+}
+
+/// What becomes of the spaces that a text begins with when it is put together from ids.
+public enum LeadingSpaces: Sendable {
+    case kept
+    /// The one that encoding put there is taken away.
+    case oneDropped
+    /// All are taken away: encoding would not have kept them.
+    case allDropped
 }
 
 /// What a token stands for when text is put together from ids.

@@ -9,7 +9,7 @@ struct ByteTokenizer: Tokenizer {
     let bosID: Int32? = 1
     let eosID: Int32? = 2
     let unknownID: Int32? = 0
-    let dropsLeadingSpace = false
+    let leadingSpaces = LeadingSpaces.kept
 
     func encode(_ text: String, splittingAddedTokens: Bool) throws(CrayonError) -> [Int32] {
         var ids: [Int32] = []

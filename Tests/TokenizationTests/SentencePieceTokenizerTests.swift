@@ -68,7 +68,9 @@ import Tokenization
         #expect(throws: (any Error).self) {
             try TokenizerFixture.tokenizer("plain", added: [AddedToken("<a>", id: 1000), AddedToken("<a>", id: 1001)])
         }
-        #expect(throws: (any Error).self) { try TokenizerFixture.tokenizer("plain", added: [AddedToken("<a>", id: -1)]) }
+        #expect(throws: (any Error).self) {
+            try TokenizerFixture.tokenizer("plain", added: [AddedToken("<a>", id: -1)])
+        }
         let tokenizer = try TokenizerFixture.tokenizer("plain")
         #expect(throws: (any Error).self) { try tokenizer.decode([5, 1000]) }
         #expect(throws: (any Error).self) { try tokenizer.decode([-1]) }

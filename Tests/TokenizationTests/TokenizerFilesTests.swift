@@ -10,7 +10,9 @@ import Tokenization
         defer { try? FileManager.default.removeItem(at: folder) }
         try FileManager.default.copyItem(
             atPath: "\(TokenizerFixture.folder)/plain.model", toPath: folder.path + "/tokenizer.model")
-        for (name, text) in files { try text.write(toFile: folder.path + "/" + name, atomically: true, encoding: .utf8) }
+        for (name, text) in files {
+            try text.write(toFile: folder.path + "/" + name, atomically: true, encoding: .utf8)
+        }
         try body(folder.path)
     }
 
@@ -54,7 +56,10 @@ import Tokenization
         ["tokenizer_config.json": #"{"added_tokens_decoder": {"x": {"content": "<a>"}}}"#],
         ["tokenizer_config.json": #"{"added_tokens_decoder": {"1000": {}}}"#],
         ["tokenizer_config.json": #"{"added_tokens_decoder": {"99999999999": {"content": "<a>"}}}"#],
-        ["tokenizer_config.json": #"{"added_tokens_decoder": {"1": {"content": "<a>"}}}"#, "added_tokens.json": #"{"<a>": 2}"#],
+        [
+            "tokenizer_config.json": #"{"added_tokens_decoder": {"1": {"content": "<a>"}}}"#,
+            "added_tokens.json": #"{"<a>": 2}"#,
+        ],
         ["tokenizer_config.json": #"{"add_bos_token": 3}"#],
     ])
     func brokenFilesAreNamed(files: [String: String]) throws {

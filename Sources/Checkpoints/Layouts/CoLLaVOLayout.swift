@@ -22,15 +22,18 @@ extension Layout {
             Rule("model.norm.weight", "backbone.norm.weight"),
             Rule("model.layers.{n}.attention_norm.weight", "backbone.layers.{n}.attention_norm.weight"),
             Rule("model.layers.{n}.ffn_norm.weight", "backbone.layers.{n}.mlp_norm.weight"),
-        ] + modules.flatMap { source, role in
-            [
-                Rule("model.layers.{n}.\(source).Plora_main.{p}", "backbone.layers.{n}.\(role).{p}"),
-                Rule("model.layers.{n}.\(source).Plora_A.weight", "adapters.image.layers.{n}.\(role).a.weight"),
-                Rule("model.layers.{n}.\(source).Plora_B.weight", "adapters.image.layers.{n}.\(role).b.weight"),
-                Rule("model.layers.{n}.\(source).Plora_seg_A.weight", "adapters.crayon.layers.{n}.\(role).a.weight"),
-                Rule("model.layers.{n}.\(source).Plora_seg_B.weight", "adapters.crayon.layers.{n}.\(role).b.weight"),
-            ]
-        } + clipRules(prefix: "vit.vision_tower.vision_model.") + crayonFile.rules,
+        ]
+            + modules.flatMap { source, role in
+                [
+                    Rule("model.layers.{n}.\(source).Plora_main.{p}", "backbone.layers.{n}.\(role).{p}"),
+                    Rule("model.layers.{n}.\(source).Plora_A.weight", "adapters.image.layers.{n}.\(role).a.weight"),
+                    Rule("model.layers.{n}.\(source).Plora_B.weight", "adapters.image.layers.{n}.\(role).b.weight"),
+                    Rule(
+                        "model.layers.{n}.\(source).Plora_seg_A.weight", "adapters.crayon.layers.{n}.\(role).a.weight"),
+                    Rule(
+                        "model.layers.{n}.\(source).Plora_seg_B.weight", "adapters.crayon.layers.{n}.\(role).b.weight"),
+                ]
+            } + clipRules(prefix: "vit.vision_tower.vision_model.") + crayonFile.rules,
         ignored: internLM2.ignored + clipIgnored(prefix: "vit.vision_tower.vision_model."),
         describe: { context throws(CrayonError) in
             let config = try context.requiredConfig()
