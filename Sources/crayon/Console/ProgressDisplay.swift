@@ -3,6 +3,8 @@ import Synchronization
 
 /// Shows a job's progress on standard error: one line that redraws itself on a terminal, now and then a
 /// plain line elsewhere, nothing when told to be quiet.
+///
+/// One job may have several stages, each with a `done` and `total` of its own.
 final class ProgressDisplay: Sendable {
     enum Style: Sendable {
         case bar
@@ -19,7 +21,6 @@ final class ProgressDisplay: Sendable {
     private struct State {
         var lastDrawn: ContinuousClock.Instant?
         var drawnWidth = 0
-        var lastTenth = -1
     }
 
     private let style: Style
@@ -46,11 +47,10 @@ final class ProgressDisplay: Sendable {
                 state.drawnWidth = line.count
                 FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
             case .lines:
-                let tenth = done * 10 / total
-                guard tenth > state.lastTenth else { return }
-                state.lastTenth = tenth
-                let line = Self.line(
-                    label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: false)
+                // A log wants a sign of life, not a film: nothing for what is done at once.
+                guard now - (state.lastDrawn ?? start) >= .seconds(5) || (isLast && state.lastDrawn != nil) else { return }
+                state.lastDrawn = isLast ? nil : now
+                let line = Self.line(label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: false)
                 FileHandle.standardError.write(Data("\(line)\n".utf8))
             case .silent: break
             }
