@@ -52,20 +52,22 @@ struct FourBitCheckpoint {
             config["dtype"] = first.coding.type.torchName.map(JSONValue.string)
         }
         config["quantization_config"] = Self.quantization(
-            first.coding, skipped: Self.skippedModules(weights, isHeadTied: model.backbone.isHeadTied))
+            first.coding, skipped: Self.skippedModules(weights, model))
         configurationText = JSONValue.object(config).text(style: .pretty(indent: 2)) + "\n"
 
         if !Self.knownLayouts.contains(model.layout) {
-            warnings.append("transformers has no class of its own for the layout '\(model.layout)'; only code that brings one can load this")
+            warnings.append(
+                "transformers has no class of its own for the layout '\(model.layout)'; only code that brings one can "
+                    + "load this")
         }
         let left = Set(bundle.manifest.weights.filter { !$0.origin.isEmpty }.map(\.origin)).sorted()
         if !left.isEmpty {
             warnings.append("left out, since the format holds the main checkpoint alone: \(left.joined(separator: ", "))")
         }
-        let dequantized = weights.filter { ($0.coding.kind == .nf4 || $0.coding.kind == .int8) && !Self.keepsCodes($0) }
-        if !dequantized.isEmpty {
+        let quantized = weights.count { $0.coding.kind == .nf4 || $0.coding.kind == .int8 }
+        if quantized > kept.count {
             warnings.append(
-                "\(dequantized.count) weight\(dequantized.count == 1 ? "" : "s") dequantized, since only linear layers in NF4 stay as they are")
+                "weights that were dequantized, since only linear layers in NF4 stay as they are: \(quantized - kept.count)")
         }
     }
 
@@ -95,10 +97,11 @@ struct FourBitCheckpoint {
     }
 
     /// The linear layers that are not 4-bit; nil where they are the head alone, as transformers assumes without a list.
-    private static func skippedModules(_ weights: [BundleWeight], isHeadTied: Bool) -> [String]? {
+    private static func skippedModules(_ weights: [BundleWeight], _ model: ModelConfiguration) -> [String]? {
+        let matrices = Set(model.parameters.filter(\.isMatrix).map(\.role))
         var skipped: [String] = []
-        var head = isHeadTied ? headModule : nil
-        for weight in weights where isLinear(weight) && weight.coding.shape.count == 2 && !keepsCodes(weight) {
+        var head = model.backbone.isHeadTied ? headModule : nil
+        for weight in weights where matrices.contains(weight.role) && isLinear(weight) && !keepsCodes(weight) {
             guard let module = module(of: weight) else { continue }
             if weight.role == .head { head = module } else { skipped.append(module) }
         }
