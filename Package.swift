@@ -133,6 +133,12 @@ let package = Package(
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Tokenization",
                 "Images", "Layers", "Models",
             ]),
+        tests(
+            "Conversion",
+            [
+                "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
+                "Tensors",
+            ]),
         .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17

@@ -11,22 +11,29 @@ import JSON
 /// `model.safetensors.index.json`.
 ///
 /// Shards take the declared tensors in order, each as many as fit; a tensor larger than the limit has a
-/// shard of its own. `commit` brings the shards into place one by one and the index last.
+/// shard of its own. `commit` brings the shards into place one by one and the index last; when it
+/// overwrites, it then takes away what is left of the checkpoint that was there.
 public final class ShardedSafetensorsWriter: Sendable {
     public let folder: String
     private let writers: [SafetensorsWriter]
     private let shardOf: [String: Int]
     private let index: String?
+    private let indexPath: String
+    /// Files of an earlier checkpoint.
+    private let replaced: [String]
 
     /// - Parameters:
     ///   - folder: created where it is not there; must not hold a checkpoint already.
+    ///   - baseName: what the files' names begin with: `model`, or PEFT's `adapter_model`.
     ///   - shardLimit: most bytes of tensors in one shard.
+    ///   - overwrites: a checkpoint that is already in the folder is replaced.
     public init(
-        folder: String, declarations: [SafetensorsWriter.Declaration], shardLimit: Int = 5_000_000_000,
-        metadata: [(name: String, value: String)] = [("format", "pt")]
+        folder: String, baseName: String = "model", declarations: [SafetensorsWriter.Declaration],
+        shardLimit: Int = 5_000_000_000, metadata: [(name: String, value: String)] = [("format", "pt")],
+        overwrites: Bool = false
     ) throws(CrayonError) {
         precondition(shardLimit > 0)
-        try Self.prepare(folder)
+        replaced = try Self.prepare(folder, baseName: baseName, overwrites: overwrites)
         var shards: [[SafetensorsWriter.Declaration]] = [[]]
         var filled = 0
         var total = 0
@@ -45,7 +52,7 @@ public final class ShardedSafetensorsWriter: Sendable {
         for (position, shard) in shards.enumerated() {
             let name =
                 shards.count == 1
-                ? "model.safetensors" : "model-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
+                ? "\(baseName).safetensors" : "\(baseName)-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
             writers.append(
                 try SafetensorsWriter(path: "\(folder)/\(name)", declarations: shard, metadata: metadata))
             for declaration in shard {
@@ -63,6 +70,7 @@ public final class ShardedSafetensorsWriter: Sendable {
         self.folder = folder
         self.writers = writers
         self.shardOf = shardOf
+        indexPath = "\(folder)/\(baseName).safetensors.index.json"
         index = shards.count == 1 ? nil : value.text(style: .pretty(indent: 2)) + "\n"
     }
 
@@ -75,13 +83,18 @@ public final class ShardedSafetensorsWriter: Sendable {
 
     /// The files that `commit` brings into place.
     public var paths: [String] {
-        writers.map(\.path) + (index == nil ? [] : ["\(folder)/\(SafetensorsFolder.indexName)"])
+        writers.map(\.path) + (index == nil ? [] : [indexPath])
     }
 
     /// - Precondition: every byte of every tensor has been written, once.
     public func commit() throws(CrayonError) {
         for writer in writers { try writer.commit() }
-        if let index { try AtomicFile.write(Array(index.utf8), to: "\(folder)/\(SafetensorsFolder.indexName)") }
+        if let index { try AtomicFile.write(Array(index.utf8), to: indexPath) }
+        for path in replaced where !paths.contains(path) {
+            guard unlink(path) == 0 || errno == ENOENT else {
+                throw .system(errno, in: path, while: "taking away the file of an earlier checkpoint")
+            }
+        }
     }
 
     private static func digits(_ number: Int) -> String {
@@ -89,17 +102,26 @@ public final class ShardedSafetensorsWriter: Sendable {
         return String(repeating: "0", count: max(0, 5 - text.count)) + text
     }
 
-    private static func prepare(_ folder: String) throws(CrayonError) {
+    /// - Returns: the paths of an earlier checkpoint's files.
+    private static func prepare(_ folder: String, baseName: String, overwrites: Bool) throws(CrayonError) -> [String] {
         if mkdir(folder, 0o755) != 0, errno != EEXIST {
             throw .system(errno, in: folder, while: "creating the folder")
         }
         let files = try FolderFiles(path: folder)
         // Shards of two exports in one folder cannot be told apart.
-        let present = files.names(endingIn: ".safetensors") + files.names(endingIn: SafetensorsFolder.indexName)
-        guard present.isEmpty else {
+        let present = files.names(endingIn: ".safetensors") + files.names(endingIn: ".safetensors.index.json")
+        guard overwrites || present.isEmpty else {
             throw CrayonError(
                 .usage, in: folder, found: "a folder that already holds \(SafetensorsFolder.list(present))",
                 expected: "a new or empty folder", advice: "Name another folder, or remove those files.")
         }
+        let shard = try? Regex("-[0-9]{5,}-of-[0-9]{5,}\\.safetensors")
+        let own = present.filter { name in
+            guard name.hasPrefix(baseName) else { return false }
+            let rest = name.dropFirst(baseName.count)
+            if rest == ".safetensors" || rest == ".safetensors.index.json" { return true }
+            return shard.flatMap { try? $0.wholeMatch(in: rest) } != nil
+        }
+        return own.map { "\(folder)/\($0)" }
     }
 }

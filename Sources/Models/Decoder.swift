@@ -56,15 +56,30 @@ struct Decoder: Sendable {
     }
 
     /// Runs a prompt behind what the state's cache holds.
-    /// - Parameter rows: whose logits to compute, ascending.
+    /// - Parameter rows: of the prompt, whose logits to compute, ascending.
     /// - Returns: `[rows.count, vocabulary]`
     func forward(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: Matrix) {
         precondition(logits.rows == rows.count && logits.columns == head.outputs)
+        let past = state.count
+        guard var inputs = state.inputs else {
+            if rotary.changesBase(length: past + prompt.count) { state.cache.storeUnrotatedKeys(rotary: rotary) }
+            return run(prompt, rows: rows, state: state, into: logits)
+        }
+        state.inputs = nil  // so that appending does not copy
+        inputs.append(prompt)
+        state.inputs = inputs
+        let base = rotary.base(length: past + prompt.count)
+        defer { state.base = base }
+        guard past > 0, base != state.base else { return run(prompt, rows: rows, state: state, into: logits) }
+        state.cache.truncate(to: 0)
+        run(inputs.prompt, rows: rows.map { $0 + past }, state: state, into: logits)
+    }
+
+    private func run(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: Matrix) {
         let workspace = state.workspace
         let cache = state.cache
         let length = cache.count + prompt.count
         cache.reserve(length)
-        if rotary.changesBase(length: length) { cache.storeUnrotatedKeys(rotary: rotary) }
         let table = rotary.table(length: length)
         let width = configuration.backbone.hiddenSize
         var wanted = rows[...]
@@ -110,8 +125,13 @@ public final class DecoderState: @unchecked Sendable {
     let token: Matrix
     /// `[1, vocabulary]`
     let logits: Matrix
+    /// Kept where a longer sequence changes what earlier positions have computed.
+    var inputs: SequenceInputs?
+    /// The rotary base that the cache was filled with, where `inputs` are kept.
+    var base = 0.0
 
-    init(_ backbone: BackboneConfiguration) {
+    init(_ backbone: BackboneConfiguration, recomputes: Bool) {
+        if recomputes, case .dynamic = backbone.rope.scaling { inputs = SequenceInputs(width: backbone.hiddenSize) }
         cache = KVCache(layerCount: backbone.layerCount, width: backbone.keyValueHeadCount * backbone.headSize)
         token = Matrix(rows: 1, columns: backbone.hiddenSize)
         logits = Matrix(rows: 1, columns: backbone.vocabularySize)
@@ -125,7 +145,10 @@ public final class DecoderState: @unchecked Sendable {
 
     /// Forgets all but the first `positions`.
     /// - Precondition: no more than `count`.
-    public func truncate(to positions: Int) { cache.truncate(to: positions) }
+    public func truncate(to positions: Int) {
+        cache.truncate(to: positions)
+        inputs?.truncate(to: positions)
+    }
 
     /// Bytes of keys and values.
     public var cacheByteCount: Int { cache.byteCount }

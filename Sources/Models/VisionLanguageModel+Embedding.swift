@@ -2,7 +2,7 @@ import Architecture
 public import Bytes
 public import Layers
 import Synchronization
-import Tensors
+public import Tensors
 
 /// Features of the pictures of several prompts, so that a picture is seen once.
 public final class FeatureStore: Sendable {
@@ -54,6 +54,15 @@ extension VisionLanguageModel {
         return EmbeddedPrompt(hidden: hidden, imageSpans: spans, crayon: crayons)
     }
 
+    /// What the vision tower makes of a picture: the last hidden state of its patches, before the projector.
+    /// - Returns: `[patches, vision width]`
+    /// - Throws: `CrayonError` for a picture of another size than the model's, or a model that reads text only.
+    public func visionFeatures(of image: ImageInput) throws(CrayonError) -> Matrix {
+        guard let tower else { throw readsTextOnly }
+        try check(image, size: tower.configuration.imageSize, item: "picture")
+        return tower.forward(image.pixels, workspace: Workspace())
+    }
+
     /// - Precondition: the picture fits the model.
     private func features(of image: ImageInput, workspace: Workspace, store: FeatureStore) -> ImageFeatures {
         if let known = store.features(of: image) { return known }
@@ -82,9 +91,7 @@ extension VisionLanguageModel {
         let placeholders = input.tokens.count { $0 == configuration.tokens.image }
         guard let vision = configuration.vision, configuration.tokens.image != nil else {
             if !input.images.isEmpty || placeholders > 0 {
-                throw CrayonError(
-                    .usage, in: place, item: "picture", found: "a model that reads text only",
-                    expected: "a model with a vision part", advice: "Ask without a picture.")
+                throw readsTextOnly
             }
             return
         }
@@ -94,13 +101,22 @@ extension VisionLanguageModel {
                 expected: "one picture for each placeholder")
         }
         for (index, image) in input.images.enumerated() {
-            guard image.width == vision.imageSize, image.height == vision.imageSize else {
-                throw CrayonError(
-                    .mismatch, in: "prompt", item: "picture \(index + 1)",
-                    found: "\(image.width) x \(image.height) pixels",
-                    expected: "\(vision.imageSize) x \(vision.imageSize)")
-            }
+            try check(image, size: vision.imageSize, item: "picture \(index + 1)")
             if let grid = image.crayon { try check(grid, item: "picture \(index + 1)") }
+        }
+    }
+
+    private var readsTextOnly: CrayonError {
+        CrayonError(
+            .usage, in: place, item: "picture", found: "a model that reads text only",
+            expected: "a model with a vision part", advice: "Ask without a picture.")
+    }
+
+    private func check(_ image: ImageInput, size: Int, item: String) throws(CrayonError) {
+        guard image.width == size, image.height == size else {
+            throw CrayonError(
+                .mismatch, in: "prompt", item: item, found: "\(image.width) x \(image.height) pixels",
+                expected: "\(size) x \(size)")
         }
     }
 

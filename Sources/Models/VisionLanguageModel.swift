@@ -19,10 +19,18 @@ public final class VisionLanguageModel: Sendable {
         public var lowRankSets: [String]?
         /// Whether the crayon prompt enters the backbone.
         public var usesCrayon: Bool
+        /// Whether a sequence that grows past `maxPositions` under dynamic rotary scaling runs again as a whole for every
+        /// token, as every position's angles change with the length: what decoding without a cache computes. Otherwise
+        /// earlier positions keep what they have computed and only their keys turn, as InternLM's published code does:
+        /// as fast as ever, but not the same logits.
+        public var recomputesPastMaxPositions: Bool
 
-        public init(lowRankSets: [String]? = nil, usesCrayon: Bool = true) {
+        public init(
+            lowRankSets: [String]? = nil, usesCrayon: Bool = true, recomputesPastMaxPositions: Bool = true
+        ) {
             self.lowRankSets = lowRankSets
             self.usesCrayon = usesCrayon
+            self.recomputesPastMaxPositions = recomputesPastMaxPositions
         }
     }
 
@@ -75,7 +83,9 @@ public final class VisionLanguageModel: Sendable {
     }
 
     /// An empty sequence.
-    public func makeState() -> DecoderState { DecoderState(configuration.backbone) }
+    public func makeState() -> DecoderState {
+        DecoderState(configuration.backbone, recomputes: options.recomputesPastMaxPositions)
+    }
 
     /// Reads a prompt behind what the state has seen.
     /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.

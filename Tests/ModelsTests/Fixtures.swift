@@ -29,19 +29,33 @@ func relativeError(_ value: Matrix, _ reference: Matrix) -> Double {
 /// A source whose backbone matrices pass through NF4 with double quantization.
 struct QuantizedSource: ModelSource {
     let base: any ModelSource
+    /// Dequantized to the type that the weight had, as bitsandbytes does, and kept so.
+    let isRounded: Bool
     var place: String { base.place }
     var configuration: ModelConfiguration { base.configuration }
     var files: [AuxiliaryFile] { base.files }
     private let matrices: Set<Role>
 
-    init(_ base: any ModelSource) {
+    init(_ base: any ModelSource, rounded: Bool = false) {
         self.base = base
+        isRounded = rounded
         matrices = Set(base.configuration.parameters.filter { $0.isMatrix && $0.part == .backbone }.map(\.role))
     }
 
     func weight(_ role: Role) throws(CrayonError) -> StoredWeight? {
         guard let weight = try base.weight(role) else { return nil }
         guard matrices.contains(role), case .dense(let tensor) = weight else { return weight }
-        return .nf4(try NF4Quantizer().quantize(tensor))
+        let quantized = try NF4Quantizer().quantize(tensor)
+        guard isRounded else { return .nf4(quantized) }
+        let buffer = ByteBuffer(count: tensor.region.count)
+        quantized.dequantize(elements: 0..<tensor.shape.count, as: tensor.type, into: buffer.pointer)
+        return .dense(Tensor(name: tensor.name, type: tensor.type, shape: tensor.shape, region: buffer.region))
+    }
+}
+
+extension Tensor {
+    /// The elements of an F32 tensor.
+    var floats: [Float] {
+        (0..<shape.count).map { region.buffer.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) }
     }
 }
