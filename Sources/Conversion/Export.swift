@@ -67,7 +67,7 @@ public struct Export: Sendable {
         // The main folder is the plan's first: a folder that has it is whole.
         for writer in writers.reversed() { try writer.commit() }
         let names = zip(plan.folders, writers).flatMap { part, writer in
-            writer.paths.map { String($0.dropFirst(output.path("").count)) }
+            writer.paths.map { String($0.dropFirst(output.path("").count).drop { $0 == "/" }) }
         }
         return plan.files.map(\.name) + names
     }

@@ -19,7 +19,7 @@ struct Crayon: ParsableCommand {
             Exit codes: 0 done, 1 something did not hold (verify), 2 could not run, 64 wrong usage.
             """,
         version: Producer.version,
-        subcommands: [Quantize.self, Inspect.self, Verify.self, Run.self]
+        subcommands: [Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, Synthesize.self]
     )
 
     static func main() {

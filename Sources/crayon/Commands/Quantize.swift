@@ -100,6 +100,7 @@ struct Quantize: ParsableCommand {
             probes: try ProbeInputs.collect(probe, for: source.configuration))
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let start = ContinuousClock.now
+        let memory = MemoryWatch()
         let conversion = BundleConversion(options: options) { progress in
             display.update(
                 label: progress.stage == .converting ? progress.tensor : progress.stage.rawValue, done: progress.done,
@@ -108,7 +109,8 @@ struct Quantize: ParsableCommand {
         let manifest = try conversion.run(source, output: output)
         display.finish()
         let result = QuantizeResult(
-            manifest, source: source, output: output, elapsed: ContinuousClock.now - start)
+            manifest, source: source, output: output, elapsed: ContinuousClock.now - start,
+            peakAnonymousBytes: memory.finish())
         if common.json {
             Output.print(try Output.json(result))
         } else if !common.quiet {
@@ -136,12 +138,14 @@ private struct QuantizeResult: Encodable {
     var sections: [Section]
     var probes: [String: Double]
 
-    init(_ manifest: BundleManifest, source: CheckpointModel, output: String, elapsed: Duration) {
+    init(
+        _ manifest: BundleManifest, source: CheckpointModel, output: String, elapsed: Duration, peakAnonymousBytes: Int?
+    ) {
         self.output = output
         bytes = (try? FileManager.default.attributesOfItem(atPath: output)[.size] as? Int) ?? 0
         sourceBytes = source.bindings.reduce(0) { $0 + $1.tensor.region.count }
         seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
-        peakAnonymousBytes = nil
+        self.peakAnonymousBytes = peakAnonymousBytes
         sections = manifest.sections.map { Section(name: $0.name, tensors: $0.tensors, bytes: $0.bytes) }
         probes = Dictionary(
             manifest.probes.compactMap { probe in probe.relativeError.map { (probe.name, $0) } },
@@ -153,6 +157,7 @@ private struct QuantizeResult: Encodable {
             "\(output): \(Format.bytes(bytes)) from \(Format.bytes(sourceBytes)) of weights in \(String(format: "%.1f", seconds)) s "
                 + "(\(Format.bytes(Int(Double(sourceBytes) / max(seconds, 1e-9))))/s)"
         ]
+        if let peakAnonymousBytes { lines[0] += ", \(Format.bytes(peakAnonymousBytes)) of memory at most" }
         for (name, error) in probes.sorted(by: { $0.key < $1.key }) {
             lines.append("probe \(name): relative error \(Format.error(error)) against the source")
         }

@@ -44,8 +44,11 @@ struct Run: ParsableCommand {
     @OptionGroup(title: "Model") var parts: RunParts
     @OptionGroup var common: CommonOptions
 
-    @Flag(name: .long, help: "Print the prompt's length and the rates after each answer.")
+    @Flag(name: .long, help: "Print load time, the prompt's length, rates and memory.")
     var stats = false
+
+    @Flag(name: .long, help: "With --questions: print every answer beside the right one.")
+    var answers = false
 
     func validate() throws {
         guard panoptic.count == segments.count else {
@@ -62,6 +65,8 @@ struct Run: ParsableCommand {
 
     func run() throws {
         common.apply()
+        let memory = stats ? MemoryWatch() : nil
+        let start = ContinuousClock.now
         let source = try openModel(path: model)
         if let questions { return try answer(QuestionSet(path: questions), with: source) }
 
@@ -75,6 +80,12 @@ struct Run: ParsableCommand {
             pictures.append(picture)
         }
         let chat = try ChatSession(source: source, options: parts.options, template: try parts.promptTemplate())
+        if stats { Output.note("model ready after \(Format.duration(tenths: ContinuousClock.now - start))") }
+        defer {
+            if let peak = memory?.finish() {
+                Output.note("\(Format.bytes(peak)) of memory at most, mapped files aside")
+            }
+        }
         if let question {
             try ask(question, pictures: pictures, chat)
         } else {
@@ -115,9 +126,16 @@ struct Run: ParsableCommand {
         }
         display.finish()
         if common.json { return Output.print(try Output.json(sheet)) }
-        if sheet.rates.isEmpty {
-            for answer in sheet.answers { Output.print("\(answer.question.question)\n  \(answer.answer)") }
-        } else {
+        if answers || sheet.rates.isEmpty {
+            for answer in sheet.answers {
+                Output.print((answer.question.image.map { "\($0): " } ?? "") + answer.question.question)
+                Output.print("  model: \(answer.answer)")
+                if let right = answer.question.answer {
+                    Output.print("  truth: \(right)\(answer.isRight == true ? "" : "   <- differs")")
+                }
+            }
+        }
+        if !sheet.rates.isEmpty {
             let rows = sheet.rates.map { [$0.kind, "\($0.right)", "\($0.asked)", Format.percent($0.share)] }
             Output.print(Format.table(["kind", "right", "asked", "share"], rows, rightAligned: [1, 2, 3]))
         }

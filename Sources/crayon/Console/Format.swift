@@ -25,6 +25,12 @@ enum Format {
         return String(format: "%d:%02d h", whole / 3600, whole % 3600 / 60)
     }
 
+    /// Seconds with one decimal.
+    static func duration(tenths duration: Duration) -> String {
+        let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+        return String(format: "%.1f s", seconds)
+    }
+
     /// Small errors in scientific form, the rest in a few digits.
     static func error(_ value: Double) -> String {
         if value == 0 { return "0" }

@@ -48,9 +48,12 @@ final class ProgressDisplay: Sendable {
                 FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
             case .lines:
                 // A log wants a sign of life, not a film: nothing for what is done at once.
-                guard now - (state.lastDrawn ?? start) >= .seconds(5) || (isLast && state.lastDrawn != nil) else { return }
+                guard now - (state.lastDrawn ?? start) >= .seconds(5) || (isLast && state.lastDrawn != nil) else {
+                    return
+                }
                 state.lastDrawn = isLast ? nil : now
-                let line = Self.line(label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: false)
+                let line = Self.line(
+                    label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: false)
                 FileHandle.standardError.write(Data("\(line)\n".utf8))
             case .silent: break
             }
