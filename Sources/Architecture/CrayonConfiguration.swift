@@ -26,7 +26,8 @@ public struct CrayonConfiguration: Codable, Equatable, Sendable {
     public enum GridSampling: String, Codable, Sendable {
         /// `floor(i * size / grid)`: nearest interpolation as PyTorch does it.
         case corner
-        /// `floor((i + 0.5) * size / grid)`: nearest interpolation as Pillow does it.
+        /// `floor((i + 0.5) * size / grid)`: nearest interpolation as Pillow does it, and the default: the published code resizes
+        /// soft masks bilinearly, which looks at the cells' centres.
         case centre
     }
 

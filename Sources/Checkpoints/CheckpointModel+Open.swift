@@ -167,7 +167,7 @@ struct OpenedParts {
         }
         return CrayonConfiguration(
             width: tables.width, semanticRows: tables.semanticRows, numberingRows: tables.numberingRows, entry: entry,
-            gridSampling: file?.gridSampling ?? .corner, categories: categories)
+            gridSampling: file?.gridSampling ?? .centre, categories: categories)
     }
 
     private func prompt(hasVision: Bool) throws(CrayonError) -> PromptTemplate {
