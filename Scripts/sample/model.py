@@ -324,14 +324,14 @@ def initialise(model: CoLLaVO, seed: int) -> None:
             else:
                 p.data.fill_(0.0 if name.endswith("bias") else 1.0)
             continue
-        if "embed" in name and "patch" not in name:
-            std = {"seg_prompt_embed.weight": 0.5, "seg_num_embed.weight": 0.5}.get(name, 0.05)
+        if name in ("seg_prompt_embed.weight", "seg_num_embed.weight"):
+            std = 1.0
+        elif "embed" in name and "patch" not in name:
+            std = 0.05
         else:
             std = 1 / math.sqrt(p[0].numel())
-        if any(part in name for part in ("wo.Plora_main", "w2.Plora_main")):
+        if name.endswith(("wo.Plora_main.weight", "w2.Plora_main.weight")):
             std /= depth
-        if "Plora_B" in name:
-            std *= 0.3
         p.data.normal_(0, std, generator=generator)
         if name.endswith("position_embedding.weight"):
             # Rows and columns as cosines, about as strong as the patches: from small random values it takes very long

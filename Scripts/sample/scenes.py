@@ -87,9 +87,13 @@ class Scene:
         return [{"id": s.id, "category_id": CATEGORIES[s.category].id, "iscrowd": 0, "area": s.area,
                  "bbox": [s.box[0], s.box[1], s.box[2] - s.box[0], s.box[3] - s.box[1]]} for s in self.segments]
 
+    def cells(self) -> np.ndarray:
+        """uint8 ``[grid, grid]``: which entry of ``segments`` owns the centre of each patch cell."""
+        return self.index[np.ix_(_CENTRES, _CENTRES)]
+
     def maps(self) -> tuple[np.ndarray, np.ndarray]:
         """The semantic and the numbering map, int64 ``[grid, grid]``; rows of the two crayon tables."""
-        cells = self.index[np.ix_(_CENTRES, _CENTRES)]
+        cells = self.cells()
         semantic = np.array([s.category + 1 for s in self.segments])
         number = np.array([s.number if s.number <= MAX_INSTANCES else 0 for s in self.segments])
         return semantic[cells], number[cells]
@@ -146,7 +150,7 @@ _TEXTURE = {
 _TEXTURE = {k: t.astype(np.int16)[..., None] for k, t in _TEXTURE.items()}
 
 
-def _layout(rng: Generator) -> tuple[np.ndarray, list[int]] | None:
+def _layout(rng: Generator, easy: bool) -> tuple[np.ndarray, list[int]] | None:
     """An index map (entries in painting order) and the entries' classes, or None when the draw is not usable."""
     index = np.zeros((SIZE, SIZE), np.uint8)
     if rng.random() < 0.15:
@@ -157,7 +161,7 @@ def _layout(rng: Generator) -> tuple[np.ndarray, list[int]] | None:
         classes = [top, bottom]
         index[PATCH * int(rng.integers(2, 7)) :] = 1
     areas = []
-    for _ in range(int(rng.choice((1, 2, 3, 4, 5), p=(0.14, 0.24, 0.28, 0.2, 0.14)))):
+    for _ in range(int(rng.integers(1, 3)) if easy else int(rng.choice((1, 2, 3, 4, 5), p=(0.14, 0.24, 0.28, 0.2, 0.14)))):
         painted = classes[1:] if len(areas) else []
         repeat = [k for k in painted if CATEGORIES[k].isthing]
         k = int(rng.choice(repeat)) if repeat and rng.random() < 0.35 else int(rng.choice(THINGS))
@@ -179,10 +183,10 @@ def _layout(rng: Generator) -> tuple[np.ndarray, list[int]] | None:
     return index, classes
 
 
-def make_scene(rng: Generator) -> Scene:
-    """Draws until all segments own a cell and all visible boxes lie on the patch grid."""
+def make_scene(rng: Generator, easy: bool = False) -> Scene:
+    """Draws until all segments own a cell and all visible boxes lie on the patch grid; ``easy``: one or two things."""
     while True:
-        drawn = _layout(rng)
+        drawn = _layout(rng, easy)
         if drawn is None:
             continue
         index, classes = drawn
@@ -320,9 +324,9 @@ def make_instruction(rng: Generator, scene: Scene, kind: str, plain: bool = Fals
     return Instruction(kind, wording(PRESENCE_QUESTIONS).format(WORDS[k]), "Yes" if present else "No")
 
 
-def draw_scene(rng: Generator, held_out: bool) -> Scene:
+def draw_scene(rng: Generator, held_out: bool, easy: bool = False) -> Scene:
     while True:
-        scene = make_scene(rng)
+        scene = make_scene(rng, easy)
         if scene.held_out() == held_out:
             return scene
 

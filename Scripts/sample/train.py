@@ -44,6 +44,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
+from typing import TypeVar
 
 import numpy as np
 import sentencepiece
@@ -72,7 +73,9 @@ TEMPLATE = {
     "answer": " {answer}<stop>\n",
     "stop": ["<stop>"],
 }
+KIND_WEIGHT = {"list": 1.0, "box": 1.0, "class": 2.0, "presence": 4.0}  # per token: long answers would drown short ones
 HERE = Path(__file__).parent
+T = TypeVar("T")
 
 
 # ------------------------------------------------------------------------------------------------ text
@@ -186,24 +189,24 @@ def pack(tokenizer: Tokenizer, scenes_: list[Scene], instructions: list[list[Ins
         torch.tensor(labels), torch.tensor(owner), kinds)
 
 
-def training_batch(rng: Generator, tokenizer: Tokenizer, size: int, text: int) -> Batch:
+def training_batch(rng: Generator, tokenizer: Tokenizer, size: int, text: int, easy: float) -> Batch:
+    """``easy`` is the share of scenes with one or two things only."""
     drawn, asked = [], []
     for _ in range(size):
-        scene = draw_scene(rng, held_out=False)
+        scene = draw_scene(rng, held_out=False, easy=rng.random() < easy)
         kinds = (["list"] if rng.random() < 0.4 else []) + list(rng.choice(KINDS[1:], 8, p=(0.36, 0.44, 0.2)))
         drawn.append(scene)
         asked.append([make_instruction(rng, scene, kind) for kind in kinds])
     return pack(tokenizer, drawn, asked, text, rng.random(size) < 0.2, rng.random(size) < 0.15)
 
 
-def prefetch(seed: int, tokenizer: Tokenizer, size: int, text: int) -> Queue:
-    """Batches made by a thread beside the training step."""
-    queue: Queue = Queue(maxsize=4)
+def prefetch(make: Callable[[], T]) -> Queue[T]:
+    """What ``make`` gives, again and again, by a thread beside the training step."""
+    queue: Queue[T] = Queue(maxsize=4)
 
     def work() -> None:
-        rng = np.random.default_rng(seed)
         while True:
-            queue.put(training_batch(rng, tokenizer, size, text))
+            queue.put(make())
 
     threading.Thread(target=work, daemon=True).start()
     return queue
@@ -317,18 +320,57 @@ def evaluate(args: argparse.Namespace) -> None:
 # ------------------------------------------------------------------------------------------------ training
 
 
+def pretrain_vision(model: CoLLaVO, minutes: float, seed: int, batch: int = 48) -> None:
+    """Teaches the tower and its projector to see, as CLIP's own pretraining would have: every patch cell names the
+    class and the four box edges (in cells) of the segment that owns it, through a linear head that is thrown away."""
+    rng = np.random.default_rng(seed)
+    edges = GRID + 1
+    head = torch.nn.Linear(model.c.hidden, len(CATEGORIES) + 4 * edges)
+    weights = [*model.vit.parameters(), *model.vision_proj.parameters(), *head.parameters()]
+    optim = torch.optim.AdamW(weights, lr=2e-3, betas=(0.9, 0.98), weight_decay=0.02)
+
+    def make() -> tuple[Tensor, Tensor]:
+        drawn = [draw_scene(rng, held_out=False) for _ in range(batch)]
+        truth = [np.array([(s.category, *(v // scenes.PATCH for v in s.box)) for s in d.segments])[d.cells()] for d in drawn]
+        return normalise(np.stack([d.rgb for d in drawn])), torch.from_numpy(np.stack(truth)).flatten(0, 2)
+
+    queue = prefetch(make)
+    start = last = time.time()
+    step = 0
+    while (progress := (time.time() - start) / (60 * minutes)) < 1:
+        optim.param_groups[0]["lr"] = 2e-3 * schedule(progress)
+        pixels, truth = queue.get()
+        scores = head(model.embed_image(pixels)).flatten(0, 1).split([len(CATEGORIES)] + 4 * [edges], -1)
+        loss = sum(F.cross_entropy(s, t) for s, t in zip(scores, truth.unbind(-1)))
+        optim.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
+        optim.step()
+        step += 1
+        if time.time() - last > 20:
+            right = [f"{100 * float((s.argmax(-1) == t).float().mean()):.0f}%" for s, t in zip(scores, truth.unbind(-1))]
+            print(f"vision {60 * minutes * progress:4.0f} s  step {step}  loss {loss.item():.3f}  class, x0, y0, x1, y1 right: {right}", flush=True)
+            last = time.time()
+
+
 def optimisers(model: CoLLaVO, lr: float, muon_lr: float) -> list[torch.optim.Optimizer]:
-    """Muon for the full matrices inside the blocks, AdamW for the rest. Each group remembers its peak rate."""
-    inner, decayed, plain = [], [], []
+    """Muon for the full matrices inside the blocks, AdamW for the rest, gently for the pretrained tower.
+
+    Each group remembers its peak rate.
+    """
+    inner, tower, decayed, plain = [], [], [], []
     for name, p in model.named_parameters():
-        if p.dim() < 2 or "embed" in name:
+        if name.startswith("vit."):
+            tower.append(p)
+        elif p.dim() < 2 or "embed" in name:
             plain.append(p)
-        elif ("Plora_main" in name or "encoder" in name):
+        elif "Plora_main" in name:
             inner.append(p)
         else:
             decayed.append(p)
-    adam = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
-                             lr=lr, betas=(0.9, 0.98), eps=1e-8)
+    adam = torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": 0.05}, {"params": plain}, {"params": tower, "lr": 0.15 * lr}],
+        lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
     muon = torch.optim.Muon(inner, lr=muon_lr, momentum=0.95, weight_decay=0.05, adjust_lr_fn="match_rms_adamw")
     for optim in (adam, muon):
         for group in optim.param_groups:
@@ -357,11 +399,13 @@ def train(args: argparse.Namespace) -> None:
     else:
         model = CoLLaVO(Config(semantic_rows=len(CATEGORIES) + 1))
         initialise(model, args.seed)
+        pretrain_vision(model, args.vision_minutes, args.seed + 7)
     print(f"{sum(p.numel() for p in model.parameters()) / 1e6:.2f} M weights", flush=True)
     optims = optimisers(model, args.lr, args.muon_lr)
     hidden = torch.compile(hidden_states) if args.compile else hidden_states
-    queue = prefetch(args.seed + 1, tokenizer, args.batch, args.text)
-    coin = np.random.default_rng(args.seed)
+    rng, coin = np.random.default_rng(args.seed + 1), np.random.default_rng(args.seed)
+    easy = args.easy
+    queue = prefetch(lambda: training_batch(rng, tokenizer, args.batch, args.text, easy))
     start = time.time()
     budget = 60 * args.minutes
     last_report = last_save = start
@@ -369,19 +413,21 @@ def train(args: argparse.Namespace) -> None:
     step = 0
     while (elapsed := time.time() - start) < budget:
         factor = schedule(elapsed / budget, args.warmup)
+        easy = args.easy * max(0.0, 1 - elapsed / budget / 0.4)
         for optim in optims:
             for group in optim.param_groups:
                 group["lr"] = group["peak"] * factor
         batch = queue.get()
         noisy = elapsed > (1 - args.nf4_share) * budget and coin.random() < 0.6
         with nf4_main_weights(model) if noisy else nullcontext():
-            loss = F.cross_entropy(answer_logits(model, batch, hidden), batch.labels)
-            loss.backward()
+            each = F.cross_entropy(answer_logits(model, batch, hidden), batch.labels, reduction="none")
+            weight = torch.tensor([KIND_WEIGHT[k] for k in batch.kinds])[batch.question_of_label]
+            ((each * weight).sum() / weight.sum()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optim in optims:
             optim.step()
             optim.zero_grad(set_to_none=True)
-        losses.append(loss.item())
+        losses.append(each.mean().item())
         step += 1
         now = time.time()
         if now - last_report > args.report or step == 20:
@@ -452,10 +498,12 @@ def main() -> None:
     p.add_argument("--out", type=Path, default=checkpoint)
     p.add_argument("--init", type=Path, help="start from this checkpoint folder instead of fresh weights")
     p.add_argument("--minutes", type=float, default=50, help="time budget; the learning rate follows it")
+    p.add_argument("--vision-minutes", type=float, default=4, help="time for the tower's own pretraining, before the rest")
     p.add_argument("--batch", type=int, default=24, help="pictures per step")
-    p.add_argument("--text", type=int, default=224, help="text tokens per picture")
+    p.add_argument("--text", type=int, default=192, help="text tokens per picture")
     p.add_argument("--lr", type=float, default=2e-3)
-    p.add_argument("--muon-lr", type=float, default=6e-3)
+    p.add_argument("--muon-lr", type=float, default=4e-3)
+    p.add_argument("--easy", type=float, default=0.7, help="share of easy scenes at first; falls to 0 in 40 %% of the time")
     p.add_argument("--warmup", type=float, default=0.02, help="share of the time budget")
     p.add_argument("--nf4-share", type=float, default=0.3, help="last share of the time with 4-bit noise in most steps")
     p.add_argument("--threads", type=int, default=2)
