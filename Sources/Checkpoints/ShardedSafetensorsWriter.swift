@@ -52,7 +52,8 @@ public final class ShardedSafetensorsWriter: Sendable {
         for (position, shard) in shards.enumerated() {
             let name =
                 shards.count == 1
-                ? "\(baseName).safetensors" : "\(baseName)-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
+                ? "\(baseName).safetensors"
+                : "\(baseName)-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
             writers.append(
                 try SafetensorsWriter(path: "\(folder)/\(name)", declarations: shard, metadata: metadata))
             for declaration in shard {

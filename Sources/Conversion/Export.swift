@@ -50,7 +50,8 @@ public struct Export: Sendable {
         for part in plan.folders {
             writers.append(
                 try ShardedSafetensorsWriter(
-                    folder: output.path(part.path), baseName: part.baseName, declarations: part.tensors.map(\.declaration),
+                    folder: output.path(part.path), baseName: part.baseName,
+                    declarations: part.tensors.map(\.declaration),
                     shardLimit: part.isSharded ? options.shardLimit : .max, overwrites: options.overwrites))
         }
         let total = plan.byteCount
@@ -67,7 +68,9 @@ public struct Export: Sendable {
         // The main folder is the plan's first: a folder that has it is whole.
         for writer in writers.reversed() { try writer.commit() }
         let names = zip(plan.folders, writers).flatMap { part, writer in
-            writer.paths.map { String($0.dropFirst(output.path("").count).drop { $0 == "/" }) }
+            writer.paths.map { path in
+                (part.path.isEmpty ? "" : part.path + "/") + (path.split(separator: "/").last.map(String.init) ?? "")
+            }
         }
         return plan.files.map(\.name) + names
     }

@@ -3,17 +3,19 @@ import Foundation
 
 /// The folder that an export goes to.
 final class ExportOutput {
+    /// Without a slash at its end.
     private let folder: String
     private let overwrites: Bool
     /// Folders that were not there before, outer ones first.
     private var created: [String] = []
 
     init(folder: String, overwrites: Bool) {
-        self.folder = folder
+        self.folder = folder.count > 1 && folder.hasSuffix("/") ? String(folder.dropLast()) : folder
         self.overwrites = overwrites
     }
 
-    func path(_ name: String) -> String { folder.hasSuffix("/") ? folder + name : "\(folder)/\(name)" }
+    /// - Parameter name: relative; empty for the folder itself.
+    func path(_ name: String) -> String { name.isEmpty ? folder : "\(folder)/\(name)" }
 
     /// Creates the folders.
     /// - Throws: `CrayonError` when one cannot be made, or a file is in the way and may not be replaced.

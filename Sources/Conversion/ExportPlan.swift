@@ -79,7 +79,8 @@ struct ExportPlan {
             for component in weight.coding.components {
                 guard let tensor = bundle.tensor(weight.name + component.suffix) else {
                     throw CrayonError(
-                        .missing, in: bundle.place, item: "tensor '\(weight.name)\(component.suffix)'", found: "nothing")
+                        .missing, in: bundle.place, item: "tensor '\(weight.name)\(component.suffix)'", found: "nothing"
+                    )
                 }
                 add(
                     ExportedTensor(

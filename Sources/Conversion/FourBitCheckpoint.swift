@@ -62,12 +62,14 @@ struct FourBitCheckpoint {
         }
         let left = Set(bundle.manifest.weights.filter { !$0.origin.isEmpty }.map(\.origin)).sorted()
         if !left.isEmpty {
-            warnings.append("left out, since the format holds the main checkpoint alone: \(left.joined(separator: ", "))")
+            warnings.append(
+                "left out, since the format holds the main checkpoint alone: \(left.joined(separator: ", "))")
         }
         let quantized = weights.count { $0.coding.kind == .nf4 || $0.coding.kind == .int8 }
         if quantized > kept.count {
             warnings.append(
-                "weights that were dequantized, since only linear layers in NF4 stay as they are: \(quantized - kept.count)")
+                "weights that were dequantized, since only linear layers in NF4 stay as they are: \(quantized - kept.count)"
+            )
         }
     }
 
@@ -79,7 +81,9 @@ struct FourBitCheckpoint {
     }
 
     private static func keepsCodes(_ weight: BundleWeight) -> Bool {
-        guard weight.coding.kind == .nf4, weight.coding.shape.count == 2, module(of: weight) != nil else { return false }
+        guard weight.coding.kind == .nf4, weight.coding.shape.count == 2, module(of: weight) != nil else {
+            return false
+        }
         return isLinear(weight)
     }
 

@@ -37,7 +37,8 @@ extension SyntheticCheckpoint {
             let backbone = BackboneConfiguration(
                 vocabularySize: vocabularySize, embeddingRows: vocabularySize + 1, hiddenSize: hiddenSize,
                 layerCount: layerCount, headCount: headCount, keyValueHeadCount: keyValueHeadCount,
-                intermediateSize: intermediateSize, rope: RotaryConfiguration(base: ropeBase, maxPositions: maxPositions),
+                intermediateSize: intermediateSize,
+                rope: RotaryConfiguration(base: ropeBase, maxPositions: maxPositions),
                 attentionForm: .fused)
             // The published file carries seg pairs of `w2` too, which do not act.
             let acting = backbone.modules.filter { $0 != .down }
@@ -102,8 +103,10 @@ extension SyntheticCheckpoint {
                 try require((1...(1 << 20)).contains(extent), name, extent, "1 to \(1 << 20)")
             }
             try require(hiddenSize % (2 * headCount) == 0, "heads", headCount, "heads of an even size")
-            try require(headCount % keyValueHeadCount == 0, "key-value heads", keyValueHeadCount, "a divisor of the heads")
-            try require(visionWidth % visionHeadCount == 0, "vision heads", visionHeadCount, "a divisor of the vision width")
+            try require(
+                headCount % keyValueHeadCount == 0, "key-value heads", keyValueHeadCount, "a divisor of the heads")
+            try require(
+                visionWidth % visionHeadCount == 0, "vision heads", visionHeadCount, "a divisor of the vision width")
             let side = Int(Double(positionRows - 1).squareRoot())
             try require(
                 positionRows > 1 && side * side == positionRows - 1, "position rows", positionRows,
