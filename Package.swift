@@ -124,6 +124,7 @@ let package = Package(
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "Quantization", "Tensors"]),
         tests("Layers", ["Architecture", "Quantization", "Tensors"]),
         tests("Tokenization", ["Bytes"], fixtures: true),
+        tests("Images", ["Architecture", "Bytes"], fixtures: true),
         tests(
             "Models",
             ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),

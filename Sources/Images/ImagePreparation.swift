@@ -72,14 +72,15 @@ public struct ImagePreparation: Equatable, Sendable {
     /// - Precondition: the settings are valid.
     public func resized(_ image: RGBImage) throws(CrayonError) -> RGBImage {
         switch fit {
-        case .squeeze: return try scaled(image, width: size, height: size)
+        case .squeeze: return try image.resized(width: size, height: size, resampling: resampling)
         case .cropCentre:
             let short = min(image.width, image.height)
             let long = max(image.width, image.height)
             // Hugging Face truncates the longer side.
             let newLong = Int((Double(size) * Double(long) / Double(short)).rounded(.towardZero))
             let isWide = image.width > image.height
-            let all = try scaled(image, width: isWide ? newLong : size, height: isWide ? size : newLong)
+            let all = try image.resized(
+                width: isWide ? newLong : size, height: isWide ? size : newLong, resampling: resampling)
             return all.cropped(x: (all.width - size) / 2, y: (all.height - size) / 2, width: size, height: size)
         }
     }
@@ -108,21 +109,6 @@ public struct ImagePreparation: Equatable, Sendable {
         }
         return PixelValues(width: image.width, height: image.height, values: values)
     }
-
-    private func scaled(_ image: RGBImage, width: Int, height: Int) throws(CrayonError) -> RGBImage {
-        // The first of two passes leaves the height as it is.
-        guard width * max(image.height, height) <= RGBImage.mostPixels else {
-            throw CrayonError(
-                .unsupported, in: "picture",
-                found: "\(image.width) x \(image.height) pixels to be scaled to \(width) x \(height)",
-                expected: "a picture less long and thin", advice: "Cut the picture.")
-        }
-        return switch resampling {
-        case .pillowBilinear: image.resizedLikePillow(width: width, height: height, filter: .bilinear)
-        case .pillowBicubic: image.resizedLikePillow(width: width, height: height, filter: .bicubic)
-        case .torchBilinear: image.resizedLikeTorch(width: width, height: height)
-        }
-    }
 }
 
 /// A normalised picture.
@@ -138,19 +124,5 @@ public struct PixelValues: Equatable, Sendable {
         self.width = width
         self.height = height
         self.values = values
-    }
-}
-
-extension RGBImage {
-    /// - Precondition: the cut lies inside the picture.
-    func cropped(x: Int, y: Int, width newWidth: Int, height newHeight: Int) -> RGBImage {
-        precondition(x >= 0 && y >= 0 && newWidth <= width - x && newHeight <= height - y)
-        var cut: [UInt8] = []
-        cut.reserveCapacity(newWidth * newHeight * 3)
-        for row in y..<y + newHeight {
-            let start = (row * width + x) * 3
-            cut += pixels[start..<start + newWidth * 3]
-        }
-        return RGBImage(width: newWidth, height: newHeight, pixels: cut)
     }
 }

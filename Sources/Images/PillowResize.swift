@@ -1,6 +1,9 @@
 /// Pillow's 8-bit resampling (`Image.resize`), to the last bit: a filter stretched over the source where the
-/// picture shrinks (antialiasing), its weights rounded to 22 fractional bits, rows first and then columns, with
-/// a rounding to 8 bits in between.
+/// picture shrinks (antialiasing), its weights rounded to 22 fractional bits, two passes with a rounding to 8 bits in
+/// between.
+///
+/// Each row is resampled first and then each column; since Pillow 13 the other way round where the height loses more than
+/// twice the pixels that the width loses. Older releases, the published model's among them, differ there by a rounding.
 enum PillowFilter: Sendable {
     case bilinear
     /// Keys' cubic with a = -0.5.
@@ -26,19 +29,15 @@ extension RGBImage {
     /// - Precondition: the new sides are positive.
     func resizedLikePillow(width newWidth: Int, height newHeight: Int, filter: PillowFilter) -> RGBImage {
         precondition(newWidth > 0 && newHeight > 0)
-        var image = self
-        if newWidth != width {
-            let weights = FixedPointWeights(from: width, to: newWidth, filter: filter)
-            image = image.resampledRows(weights, newWidth: newWidth)
-        }
-        if newHeight != height {
-            let weights = FixedPointWeights(from: height, to: newHeight, filter: filter)
-            image = image.resampledColumns(weights, newHeight: newHeight)
-        }
-        return image
+        let losesHeight = newHeight < height && height - newHeight > 2 * (width - newWidth)
+        return losesHeight
+            ? resampledColumns(newHeight, filter).resampledRows(newWidth, filter)
+            : resampledRows(newWidth, filter).resampledColumns(newHeight, filter)
     }
 
-    private func resampledRows(_ weights: FixedPointWeights, newWidth: Int) -> RGBImage {
+    private func resampledRows(_ newWidth: Int, _ filter: PillowFilter) -> RGBImage {
+        guard newWidth != width else { return self }
+        let weights = FixedPointWeights(from: width, to: newWidth, filter: filter)
         let size = newWidth * height * 3
         let result = [UInt8](unsafeUninitializedCapacity: size) { target, count in
             pixels.withUnsafeBufferPointer { source in
@@ -68,7 +67,9 @@ extension RGBImage {
         return RGBImage(width: newWidth, height: height, pixels: result)
     }
 
-    private func resampledColumns(_ weights: FixedPointWeights, newHeight: Int) -> RGBImage {
+    private func resampledColumns(_ newHeight: Int, _ filter: PillowFilter) -> RGBImage {
+        guard newHeight != height else { return self }
+        let weights = FixedPointWeights(from: height, to: newHeight, filter: filter)
         let rowSize = width * 3
         let size = rowSize * newHeight
         let result = [UInt8](unsafeUninitializedCapacity: size) { target, count in

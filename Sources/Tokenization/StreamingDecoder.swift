@@ -36,7 +36,8 @@ public struct StreamingDecoder: Sendable {
                 return before + emit(text)
             }
             if tokenizer.leadingSpaces == .oneDropped { isAtStart = false }
-            return before + emit(String(text.dropFirst()))
+            // The byte, not the character: a combining mark may follow the space.
+            return before + emit(String(decoding: text.utf8.dropFirst(), as: UTF8.self))
         case .added(let text):
             let before = finish()
             isAtStart = true
