@@ -137,7 +137,7 @@ def with_added_tokens(model):
                 first_segment.append(size - 1 + ADDED[segment])
             elif segment:
                 first_segment += (processor if index == 0 else without_prefix).encode(segment)
-        cases.append({"text": text, "ids": legacy, "first_segment_ids": first_segment})
+        cases.append({"text": text, "ids": legacy, "firstSegmentIDs": first_segment})
     return {"tokens": {text: size - 1 + offset for text, offset in ADDED.items()}, "cases": cases}
 
 

@@ -38,15 +38,15 @@ public struct PromptTemplate: Codable, Equatable, Sendable {
         name: "paper", begin: "", image: "<image>\n", objects: "", user: "User: {question}\n", assistant: "Assistant:",
         answer: " {answer}<stop>\n", stop: ["<stop>"])
 
-    /// The published demo.
+    /// The published demo, with the objects told in words. It cuts its answers at InternLM2's end of a turn.
     public static let demo = PromptTemplate(
-        name: "demo", begin: system, image: "<image>", objects: "", user: " USER: {question}", assistant: " ASSISTANT:",
-        answer: " {answer}", stop: ["</s>"])
+        name: "demo", begin: system, image: " <image>", objects: "", user: " USER: {objects}{question}",
+        assistant: " ASSISTANT:", answer: " {answer}", stop: ["[UNUSED_TOKEN_145]", "</s>"])
 
     /// The published evaluation code: InternLM2's chat form, with the objects told in words.
     public static let evaluation = PromptTemplate(
-        name: "evaluation", begin: system, image: "<image>", objects: "",
-        user: "[UNUSED_TOKEN_146]user\n{objects}{question}[UNUSED_TOKEN_145]\n",
+        name: "evaluation", begin: system, image: " <image>", objects: "",
+        user: " [UNUSED_TOKEN_146]user\n{objects}{question}[UNUSED_TOKEN_145]\n",
         assistant: "[UNUSED_TOKEN_146]assistant\n", answer: "{answer}[UNUSED_TOKEN_145]\n",
         stop: ["[UNUSED_TOKEN_145]", "</s>"])
 

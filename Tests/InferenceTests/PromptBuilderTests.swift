@@ -26,8 +26,13 @@ import Testing
     }
 
     @Test func demoTemplateAndSeveralPictures() throws {
-        let text = try builder(.demo).text([Turn(question: "What?", pictures: [Self.picture, Self.picture])])
-        #expect(text.hasSuffix("understanding an image.<image><image> USER: What? ASSISTANT:"))
+        let text = try builder(.demo).text([Turn(question: "What?", pictures: [Self.picture])])
+        // As the published code's make_system_prompt and demo_make_and_add_prompt_and_im_mask put it together.
+        #expect(
+            text == "AI assistant should give helpful and detailed answers to user after fully understanding an image. "
+                + "<image> USER: None of detailed object information for image. What? ASSISTANT:")
+        let two = try builder(.demo).text([Turn(question: "What?", pictures: [Self.picture, Self.picture])])
+        #expect(two.contains("understanding an image. <image> <image> USER: "))
     }
 
     @Test func evaluationTemplateTellsObjects() throws {
@@ -37,7 +42,9 @@ import Testing
         var picture = Self.picture
         #expect(
             try builder(.evaluation).text([Turn(question: "What?", pictures: [picture])])
-                .contains("user\nNone of detailed object information for image. What?[UNUSED_TOKEN_145]"))
+                .contains(
+                    "an image. <image> [UNUSED_TOKEN_146]user\nNone of detailed object information for image. What?[UNUSED_TOKEN_145]"
+                ))
         picture.maps = CrayonMapping(mostInstances: 20)(map, side: 2)
         #expect(
             try builder(.evaluation).text([Turn(question: "What?", pictures: [picture])])

@@ -44,7 +44,7 @@ import Tokenization
         #expect(legacy.vocabularySize == legacy.pieceCount + tokens.count)
         for sample in fixture.cases {
             #expect(try legacy.encode(sample.text) == sample.ids, "\(sample.text.debugDescription)")
-            #expect(try modern.encode(sample.text) == sample.first_segment_ids, "\(sample.text.debugDescription)")
+            #expect(try modern.encode(sample.text) == sample.firstSegmentIDs, "\(sample.text.debugDescription)")
             #expect(bytes(try legacy.decode(sample.ids)) == bytes(sample.text))
         }
         let forged = try legacy.encode("a <image> b", splittingAddedTokens: false)

@@ -55,4 +55,25 @@ import Tokenization
         var continuing = StreamingDecoder(tokenizer, continuing: true)
         #expect(ids.map { continuing.append($0) }.joined() == " Is there")
     }
+
+    /// Only the space goes, not the character that it makes with a combining mark.
+    @Test func theSpaceIsAByte() {
+        var decoder = StreamingDecoder(OneToken(text: " \u{301}a"))
+        #expect(bytes(decoder.append(0)) == bytes("\u{301}a"))
+    }
+}
+
+/// A vocabulary of one text.
+private struct OneToken: Tokenizer {
+    var text: String
+    var vocabularySize: Int { 1 }
+    var bosID: Int32? { nil }
+    var eosID: Int32? { nil }
+    var unknownID: Int32? { nil }
+    var leadingSpaces: LeadingSpaces { .oneDropped }
+    func encode(_ text: String, splittingAddedTokens: Bool) -> [Int32] { [0] }
+    func decode(_ ids: [Int32], skippingAddedTokens: Bool) -> String { text }
+    func piece(of id: Int32) -> String? { text }
+    func id(of piece: String) -> Int32? { nil }
+    func fragment(of id: Int32) -> TokenFragment { .text(text) }
 }

@@ -25,7 +25,7 @@ struct TokenizerFixture: Decodable {
     struct AddedCase: Decodable {
         var text: String
         var ids: [Int32]
-        var first_segment_ids: [Int32]
+        var firstSegmentIDs: [Int32]
     }
     struct Added: Decodable {
         var tokens: [String: Int32]
