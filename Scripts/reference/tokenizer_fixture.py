@@ -9,6 +9,7 @@ is the package's own with add_dummy_prefix turned off after the first segment.
     python3 Scripts/reference/tokenizer_fixture.py
 """
 
+import contextlib
 import io
 import json
 import pathlib
@@ -146,10 +147,10 @@ def main():
     plain = train(
         "plain", vocab_size=1000, model_type="bpe", normalization_rule_name="identity", remove_extra_whitespaces=False,
         allow_whitespace_only_pieces=True, split_digits=True)
-    with tempfile.NamedTemporaryFile("w", suffix=".tsv") as rules:
-        rules.write(folding_rules())
-        rules.flush()
-        folding = train("folding", vocab_size=600, model_type="unigram", normalization_rule_tsv=rules.name)
+    # The model keeps the rule file's name, so a name that is the same every time.
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        pathlib.Path("rules.tsv").write_text(folding_rules())
+        folding = train("folding", vocab_size=600, model_type="unigram", normalization_rule_tsv="rules.tsv")
     fixture = {"plain": describe(plain), "folding": describe(folding), "added": with_added_tokens(plain)}
     text = json.dumps(fixture, ensure_ascii=True, separators=(",", ":"))
     (FIXTURES / "tokenizer.json").write_text(text + "\n")
