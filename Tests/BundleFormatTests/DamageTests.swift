@@ -18,7 +18,9 @@ import Testing
         var random = SplitMix(state: 3)
         // Every third byte of the data and its end; of the header the beginning, the end and a sample.
         let header = (0..<300).map { _ in Int(random.next() % UInt64(file.dataOffset)) }
-        let positions = Array(0..<160) + header + Array(stride(from: file.dataOffset - 4, to: whole.count, by: 3)) + Array(whole.count - 2000..<whole.count)
+        let positions =
+            Array(0..<160) + header + Array(stride(from: file.dataOffset - 4, to: whole.count, by: 3))
+            + Array(whole.count - 2000..<whole.count)
         for offset in positions {
             var bytes = whole
             bytes[offset] ^= 1 << UInt8(random.next() % 8)
@@ -32,7 +34,8 @@ import Testing
             } catch {
                 // Damage that shows at open: anywhere in the header, else in tensors that opening reads.
                 if let name {
-                    #expect("\(error)".contains(name.split(separator: "'").joined()), "byte \(offset) of \(name): \(error)")
+                    #expect(
+                        "\(error)".contains(name.split(separator: "'").joined()), "byte \(offset) of \(name): \(error)")
                 }
             }
         }

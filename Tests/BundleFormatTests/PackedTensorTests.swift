@@ -86,7 +86,9 @@ import Testing
         var random = SplitMix(state: 5)
         for _ in 0..<3000 {
             var bytes = good
-            for _ in 0..<3 { bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next()) }
+            for _ in 0..<3 {
+                bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+            }
             if let back = try? decode(bytes, like: tensor, blockElements: 300) {
                 #expect(back.region.count == tensor.region.count)
             }
