@@ -90,6 +90,7 @@ struct BundleStructure {
         let file = self.file
         func find(_ name: String) throws(CrayonError) -> Tensor? { file.tensor(name) }
         let coding = weight.coding
+        try checkQuantState(of: weight)
         let stored: StoredWeight
         let blockSize: Int
         var nestedBlockSize: Int?
@@ -117,6 +118,22 @@ struct BundleStructure {
                 "another coding than the manifest's")
         }
         mapped[weight.role] = stored
+    }
+
+    /// Opening believes the text that describes a quantized weight, so it is held against its digest first: damage
+    /// in it would else show as a fault of the codes or the scales.
+    private func checkQuantState(of weight: BundleWeight) throws(CrayonError) {
+        guard let suffix = weight.coding.quantStateSuffix, let tensor = file.tensor(weight.name + suffix) else {
+            return
+        }
+        let hasher = SHA256Hasher()
+        hasher.update(tensor.region.buffer)
+        guard hasher.finish().description == manifest.digests[tensor.name] else {
+            throw CrayonError(
+                .corrupt, in: file.place, item: "tensor '\(tensor.name)'",
+                found: "a digest that is not the one in the manifest",
+                advice: "The file was damaged; make or copy it again.")
+        }
     }
 
     private func checkModel() throws(CrayonError) {

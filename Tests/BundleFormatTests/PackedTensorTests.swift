@@ -75,7 +75,7 @@ import Testing
         expectError([], "0 bytes")
         expectError(Array(good.dropLast(64)), "block")
         expectError(good + [0], "multiple of 64")
-        expectError([UInt8](repeating: 0, count: 64) + good, "block")
+        expectError([UInt8](repeating: 0, count: 64) + good, "bytes between payload and table")
         expectError(changed(table + 3, 0x7F), "block 0, plane 0")
         expectError(changed(table, 0), "block 0, plane 0")
         expectError(changed(0, 0), "block 0, plane 0")
