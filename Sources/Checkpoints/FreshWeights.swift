@@ -18,7 +18,7 @@ enum FreshWeights {
     static func tensor(_ parameter: Parameter, name: String, seed: UInt64) -> Tensor {
         var values = [Float](repeating: 0, count: parameter.shape.count)
         if parameter.isMatrix {
-            var generator = SplitMix64(state: seed ^ hash(parameter.role.rawValue))
+            var generator = SplitMix64(seed: seed ^ hash(parameter.role.rawValue))
             for index in stride(from: 0, to: values.count, by: 2) {
                 // 0 < u <= 1, so that the logarithm is finite.
                 let u = Double((generator.next() >> 11) + 1) * 0x1p-53
@@ -34,17 +34,5 @@ enum FreshWeights {
     /// FNV-1a, 64 bits.
     private static func hash(_ text: String) -> UInt64 {
         text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    }
-
-    struct SplitMix64 {
-        var state: UInt64
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9e37_79b9_7f4a_7c15
-            var z = state
-            z = (z ^ (z >> 30)) &* 0xbf58_476d_1ce4_e5b9
-            z = (z ^ (z >> 27)) &* 0x94d0_49bb_1331_11eb
-            return z ^ (z >> 31)
-        }
     }
 }

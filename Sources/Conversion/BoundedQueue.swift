@@ -13,6 +13,7 @@ final class BoundedQueue: @unchecked Sendable {
     private let limit: Int
     private var waiting = 0
     private var failure: CrayonError?
+    private var isCancelled = false
 
     init(limit: Int) { self.limit = limit }
 
@@ -28,7 +29,7 @@ final class BoundedQueue: @unchecked Sendable {
         nonisolated(unsafe) let work = work
         queue.async { [self] in
             condition.lock()
-            let skip = failure != nil
+            let skip = failure != nil || isCancelled
             condition.unlock()
             var thrown: CrayonError?
             if !skip {
@@ -40,6 +41,14 @@ final class BoundedQueue: @unchecked Sendable {
             condition.broadcast()
             condition.unlock()
         }
+    }
+
+    /// Drops what waits, and returns when nothing is at work any more and nothing is kept alive.
+    func cancel() {
+        condition.lock()
+        isCancelled = true
+        condition.unlock()
+        queue.sync {}
     }
 
     /// Waits until all is done.

@@ -94,6 +94,24 @@ public struct BundleConversion: Sendable {
         defer { digests.cancel() }
         let stream = WeightStream(
             writer: writer, quantizer: options.quantizer, int8Quantizer: options.int8Quantizer)
+        do throws(CrayonError) {
+            try write(bindings, as: weights, of: model, to: stream, digests)
+        } catch {
+            stream.cancel()
+            throw error
+        }
+        let sources = try digests.finish()
+        for origin in model.origins { try origin.checkpoint?.checkUnchanged() }
+        return try writer.finish(
+            history: history(sources),
+            measure: probes.isEmpty ? nil : { (reader) throws(CrayonError) in try measure(probes, on: reader) })
+    }
+
+    /// Streams every weight into the bundle.
+    private func write(
+        _ bindings: [Binding], as weights: [BundleWeight], of model: CheckpointModel, to stream: WeightStream,
+        _ digests: SourceDigests
+    ) throws(CrayonError) {
         let total = bindings.reduce(0) { $0 + $1.tensor.region.count }
         var done = 0
         for (index, (binding, entry)) in zip(bindings, weights).enumerated() {
@@ -110,11 +128,6 @@ public struct BundleConversion: Sendable {
             Self.checkpoint(of: binding, in: model)?.dontNeed(binding.sourceName)
         }
         try stream.finish()
-        let sources = try digests.finish()
-        for origin in model.origins { try origin.checkpoint?.checkUnchanged() }
-        return try writer.finish(
-            history: history(sources),
-            measure: probes.isEmpty ? nil : { (reader) throws(CrayonError) in try measure(probes, on: reader) })
     }
 
     // MARK: Probes

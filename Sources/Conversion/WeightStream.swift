@@ -41,6 +41,10 @@ final class WeightStream {
     /// Waits until everything is written.
     func finish() throws(CrayonError) { try queue.finish() }
 
+    /// Gives up: nothing is written any more, and nothing holds the writer when this returns. Without it, work that
+    /// still waits would keep a refused bundle's temporary file, past the program's end even.
+    func cancel() { queue.cancel() }
+
     private func writeNF4(
         _ tensor: Tensor, _ entry: BundleWeight, _ place: String, _ advance: (Int) -> Void
     ) throws(CrayonError) {
