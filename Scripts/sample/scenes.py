@@ -355,7 +355,8 @@ def write_held_out(folder: Path, count: int, seed: int) -> None:
             instruction = make_instruction(rng, scene, kind, plain=rng.random() < 0.5)
             if instruction not in drawn:
                 drawn.append(instruction)
-        questions += [{"scene": stem, "kind": d.kind, "question": d.question, "answer": d.answer} for d in drawn]
+        files = {"image": picture, "panoptic": f"{stem}_panoptic.png", "segments": f"{stem}_segments.json"}
+        questions += [{"scene": stem, **files, "kind": d.kind, "question": d.question, "answer": d.answer} for d in drawn]
     panoptic = {"images": images, "annotations": annotations,
                 "categories": [{"id": c.id, "name": c.name, "isthing": c.isthing} for c in CATEGORIES]}
     (folder / "panoptic.json").write_text(json.dumps(panoptic, indent=1) + "\n")

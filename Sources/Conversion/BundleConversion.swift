@@ -21,11 +21,11 @@ public struct BundleConversion: Sendable {
         /// Whether what is kept as it is gets packed, losslessly.
         public var packs: Bool
         /// Inputs that the source is run on, at full precision, before it is converted.
-        public var probes: [(name: String, input: ModelInput)]
+        public var probes: [ProbeInput]
 
         public init(
             plan: PrecisionPlan, quantizer: NF4Quantizer, int8Quantizer: Int8Quantizer, packs: Bool = true,
-            probes: [(name: String, input: ModelInput)] = []
+            probes: [ProbeInput] = []
         ) {
             self.plan = plan
             self.quantizer = quantizer
@@ -136,9 +136,9 @@ public struct BundleConversion: Sendable {
         guard !options.probes.isEmpty else { return [] }
         let network = try VisionLanguageModel(source: model)
         var probes: [Probe] = []
-        for (index, (name, input)) in options.probes.enumerated() {
+        for (index, probe) in options.probes.enumerated() {
             report(Progress(stage: .recording, tensor: "", done: index, total: options.probes.count))
-            probes.append(try network.record(input, name: name))
+            probes.append(try network.record(probe))
         }
         report(Progress(stage: .recording, tensor: "", done: probes.count, total: probes.count))
         return probes

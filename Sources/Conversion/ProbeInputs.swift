@@ -8,17 +8,18 @@ public enum ProbeInputs {
     /// The word that asks for `BuiltInProbe`'s inputs.
     public static let builtIn = "builtin"
 
-    /// - Parameter requests: probe files, of which only the inputs are taken, or `builtin`.
+    /// - Parameter requests: probe files, of which the inputs and the labels are taken, or `builtin`.
     /// - Throws: `CrayonError` for files that are no probes, and for two of one name.
     public static func collect(
         _ requests: [String], for configuration: ModelConfiguration
-    ) throws(CrayonError) -> [(name: String, input: ModelInput)] {
-        var inputs: [(name: String, input: ModelInput)] = []
+    ) throws(CrayonError) -> [ProbeInput] {
+        var inputs: [ProbeInput] = []
         for request in requests {
             if request == builtIn {
                 inputs += BuiltInProbe.inputs(for: configuration)
             } else {
-                inputs.append((name(of: request), try Probe(SafetensorsFile(path: request), for: configuration).input))
+                let probe = try Probe(SafetensorsFile(path: request), for: configuration)
+                inputs.append(ProbeInput(name: name(of: request), input: probe.input, labels: probe.labels))
             }
         }
         var names: Set<String> = []

@@ -65,7 +65,7 @@ public struct VerificationReport: Codable, Sendable {
     public struct SourceFindings: Codable, Sendable {
         public var source: String
         public var tensors: [TensorFinding]
-        /// Logits of the bundle against those of the source on built-in inputs.
+        /// Logits of the bundle against those of the source, on the inputs of the probes, or built-in ones where none are.
         public var logits: [ProbeFinding]
         public var passed: Bool
     }

@@ -91,23 +91,26 @@ public struct Verifier: Sendable {
         result.numbers = try NumberCheck(source: model).run { report(Progress(stage: .numbers, done: $0, total: $1)) }
 
         let network = try VisionLanguageModel(source: model)
-        var probes: [(probe: Probe, tolerance: Double)] = []
+        var probes: [NamedProbe] = []
         if let bundle, options.runsStoredProbes { probes += try storedProbes(of: bundle) }
         for file in options.probes {
             let probe = try Probe(SafetensorsFile(path: file), for: model.configuration)
-            probes.append((probe, options.tolerance ?? Self.defaultTolerance))
+            probes.append(
+                NamedProbe(name: file, probe: probe, tolerance: options.tolerance ?? Self.defaultTolerance))
         }
-        for (index, (probe, tolerance)) in probes.enumerated() {
+        for (index, probe) in probes.enumerated() {
             report(Progress(stage: .probes, done: index, total: probes.count))
-            result.probes.append(
-                .init(
-                    name: probe.place, positions: probe.logits.rows, comparison: try network.compare(probe),
-                    tolerance: tolerance))
+            result.probes.append(try probe.finding(network.compare(probe.probe)))
         }
         report(Progress(stage: .probes, done: probes.count, total: probes.count))
 
         if let source = options.source {
-            result.source = try compare(model, network, with: source)
+            // Real questions say more than made-up ones.
+            let asked = options.probes.isEmpty ? probes : probes.suffix(options.probes.count)
+            let inputs = asked.map { ProbeInput(name: $0.name, input: $0.probe.input, labels: $0.probe.labels) }
+            result.source = try compare(
+                model, network, with: source,
+                on: inputs.isEmpty ? BuiltInProbe.inputs(for: source.configuration) : inputs)
         }
         result.passed =
             result.structure.passed && result.digests?.passed ?? true && result.numbers?.passed ?? true
@@ -115,8 +118,19 @@ public struct Verifier: Sendable {
         return result
     }
 
-    private func storedProbes(of bundle: BundleReader) throws(CrayonError) -> [(Probe, Double)] {
-        var probes: [(Probe, Double)] = []
+    /// A probe to run.
+    private struct NamedProbe {
+        var name: String
+        var probe: Probe
+        var tolerance: Double
+
+        func finding(_ comparison: LogitComparison) -> VerificationReport.ProbeFinding {
+            .init(name: name, positions: probe.logits.rows, comparison: comparison, tolerance: tolerance)
+        }
+    }
+
+    private func storedProbes(of bundle: BundleReader) throws(CrayonError) -> [NamedProbe] {
+        var probes: [NamedProbe] = []
         for stored in bundle.probes {
             let tensors = stored.tensors.map { $0.tensor.named($0.field) }
             let probe = try Probe(
@@ -126,13 +140,14 @@ public struct Verifier: Sendable {
             let tolerance =
                 options.tolerance
                 ?? recorded.map { $0 * (1 + Self.recordSlack.share) + Self.recordSlack.floor } ?? Self.defaultTolerance
-            probes.append((probe, tolerance))
+            probes.append(NamedProbe(name: stored.name, probe: probe, tolerance: tolerance))
         }
         return probes
     }
 
     private func compare(
-        _ model: any ModelSource, _ network: VisionLanguageModel, with source: CheckpointModel
+        _ model: any ModelSource, _ network: VisionLanguageModel, with source: CheckpointModel,
+        on inputs: [ProbeInput]
     ) throws(CrayonError) -> VerificationReport.SourceFindings {
         let tensors = try SourceComparison(model: model, source: source).run {
             report(Progress(stage: .source, done: $0, total: $1))
@@ -141,12 +156,9 @@ public struct Verifier: Sendable {
         let tolerance = options.tolerance ?? (isExact ? Self.defaultTolerance : Self.quantizedLogitTolerance)
         let original = try VisionLanguageModel(source: source)
         var logits: [VerificationReport.ProbeFinding] = []
-        for input in BuiltInProbe.inputs(for: source.configuration) {
-            let probe = try original.record(input.input, name: input.name)
-            logits.append(
-                .init(
-                    name: probe.place, positions: probe.logits.rows, comparison: try network.compare(probe),
-                    tolerance: tolerance))
+        for input in inputs {
+            let probe = NamedProbe(name: input.name, probe: try original.record(input), tolerance: tolerance)
+            logits.append(try probe.finding(network.compare(probe.probe)))
         }
         return .init(
             source: source.place, tensors: tensors, logits: logits,

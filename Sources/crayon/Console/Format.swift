@@ -40,7 +40,10 @@ enum Format {
     static func percent(_ share: Double) -> String { String(format: "%.1f %%", share * 100) }
 
     /// Rows in columns as wide as their widest cell; columns of numbers to the right.
-    static func table(_ header: [String], _ rows: [[String]], rightAligned: Set<Int> = []) -> String {
+    /// - Parameter marks: what stands before each row, all of one width.
+    static func table(
+        _ header: [String], _ rows: [[String]], rightAligned: Set<Int> = [], marks: [String] = []
+    ) -> String {
         var widths = header.map(\.count)
         for row in rows { for (column, cell) in row.enumerated() { widths[column] = max(widths[column], cell.count) } }
         func render(_ row: [String]) -> String {
@@ -53,7 +56,9 @@ enum Format {
             while line.last == " " { line.removeLast() }
             return line
         }
-        return ([render(header), render(widths.map { String(repeating: "-", count: $0) })] + rows.map(render))
-            .joined(separator: "\n")
+        let indent = String(repeating: " ", count: marks.first?.count ?? 0)
+        let head = [header, widths.map { String(repeating: "-", count: $0) }].map { indent + render($0) }
+        let body = rows.enumerated().map { index, row in (marks.isEmpty ? "" : marks[index]) + render(row) }
+        return (head + body).joined(separator: "\n")
     }
 }
