@@ -81,7 +81,19 @@ struct AdapterReading {
                 expected: "a pair for every module that 'target_modules' names",
                 advice: "Check that the adapter was trained on this base.")
         }
-        let acting = backbone.modules.filter { module in tensors.contains { $0.role == .adapter(name, 0, module, .a) } }
+        var acting: [BackboneModule] = []
+        for module in backbone.modules {
+            let layers = (0..<backbone.layerCount).filter { found.contains(.adapter(name, $0, module, .a)) }
+            guard !layers.isEmpty else { continue }
+            guard layers.count == backbone.layerCount else {
+                throw CrayonError(
+                    .unsupported, in: configurationPath, item: "key 'target_modules'",
+                    found: "\(module.rawValue) of \(layers.count) of \(backbone.layerCount) layers, "
+                        + "the first of them \(layers[0])",
+                    expected: "modules of every layer or of none")
+            }
+            acting.append(module)
+        }
         guard !acting.isEmpty else {
             throw CrayonError(
                 .mismatch, in: path, found: "no pair",
