@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Holds Crayon's 4-bit and 8-bit quantization against bitsandbytes, bit for bit.
 
-    bitsandbytes_equality.py                     at least a million random blocks, and the timings
+    bitsandbytes_equality.py                     at least a million random blocks, a line that sums up, and the timings
     bitsandbytes_equality.py --blocks 20000      fewer
     bitsandbytes_equality.py --fixture FOLDER    write the fixture of Tests/QuantizationTests
     bitsandbytes_equality.py --sanitize          the same comparison under ASan and UBSan (preload their runtime)
@@ -9,13 +9,14 @@
 Needs torch, numpy, safetensors and bitsandbytes 0.50 on x86-64, and a C compiler. The C kernels are compiled into a
 shared object and called through ctypes, once for each variant that this machine can run (portable, AVX2, AVX-512).
 The profile that is matched: bitsandbytes 0.50, CPU, AVX2, one thread; torch is told so below, because its sum
-depends on both.
+depends on both. The option of exact-nearest codes, which bitsandbytes has on CUDA only, is held against numpy.
 """
 
 import os
 
 os.environ["ATEN_CPU_CAPABILITY"] = "avx2"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # bitsandbytes would compile its fallback once for each odd shape
 
 import argparse
 import ctypes
@@ -179,8 +180,26 @@ def random_size(rng, block):
     return max(n, 1)
 
 
+def nearest_codes(values, block, code_map):
+    """Codes and absmax by the exact rule: nearest by float32 midpoints, a tie to the even index, in numpy."""
+    codes, absmax = np.zeros(values.size, np.uint8), np.empty(-(-values.size // block), np.float32)
+    midpoints = np.float32(0.5) * (code_map[:-1] + code_map[1:])
+    for k in range(absmax.size):
+        piece = values[k * block:(k + 1) * block]
+        absmax[k] = np.abs(piece).max()
+        if absmax[k] == 0:
+            continue  # bitsandbytes' code for a block of zeros is 0
+        with np.errstate(over="ignore"):
+            reciprocal = np.float32(1) / absmax[k]
+        scaled = piece * reciprocal if np.isfinite(reciprocal) else piece / absmax[k]
+        below = np.searchsorted(midpoints, scaled, side="left")
+        tied = np.append(midpoints, np.float32(np.inf))[below] == scaled
+        codes[k * block:(k + 1) * block] = below + (tied & (below % 2 == 1))
+    return codes, absmax
+
+
 class Expected:
-    """What bitsandbytes makes of one tensor."""
+    """What bitsandbytes makes of one tensor, and numpy of the scales by the exact rule."""
 
     def __init__(self, tensor, block):
         dtype = tensor.dtype
@@ -193,6 +212,12 @@ class Expected:
             "nested absmax": self.double.state2.absmax, "offset": self.double.offset,
         }
         self.values = [dequantized(self.codes, state, dtype) for state in (self.single, self.double)]
+        code_map = self.double.state2.code.numpy()
+        centred = self.single.absmax.numpy() - np.float32(self.double.offset)
+        self.nearest = nearest_codes(centred, 256, code_map)
+        # Exact 8-bit codes of the tensor itself: the first blocks tell as much as all.
+        self.head = tensor[:8 * block]
+        self.nearest8 = nearest_codes(self.head.float().numpy(), block, code_map)
         if block >= 64:  # quantize_blockwise has no smaller ones
             self.codes8, state8 = bnb.quantize_blockwise(tensor, blocksize=block)
             self.absmax8 = state8.absmax
@@ -232,6 +257,14 @@ def compare(ours, expected, type_name, start, count):
             wrong.append("dequantized" + (" twice" if double else ""))
         if not same(theirs[start:start + count], ours.dequantize(view, count, type_name, start)):
             wrong.append("a range, dequantized")
+    exact = ours.quantize(tensor, type_name, block, rule=1)
+    if not same(expected.nearest[0], exact[2]) or not same(expected.nearest[1], exact[3]):
+        wrong.append("exact-nearest scale codes")
+    if not same(exact[0], result[0]) or not same(exact[4], result[4]):
+        wrong.append("exact-nearest codes or offset")
+    exact8 = ours.quantize8(expected.head, type_name, block, rule=1)
+    if not all(same(*pair) for pair in zip(expected.nearest8, exact8)):
+        wrong.append("exact-nearest 8-bit codes")
     if block >= 64:
         mine = ours.quantize8(tensor, type_name, block)
         if isinstance(mine, int) or not same(expected.codes8, mine[0]):
@@ -254,7 +287,7 @@ def shares(wanted):
 
 
 def run_equality(kernels, variants, wanted, seed):
-    ours, failures, total = Ours(kernels), 0, 0
+    ours, failures, total, weights = Ours(kernels), 0, 0, 0
     capability = torch.backends.cpu.get_cpu_capability()
     print(f"bitsandbytes {bitsandbytes.__version__}, torch {torch.__version__} ({capability}), seed {seed}")
     print(f"variants: {', '.join(variants)}; each block is compared in all of them")
@@ -276,9 +309,15 @@ def run_equality(kernels, variants, wanted, seed):
                 tensors, blocks, elements = tensors + 1, blocks + -(-n // block), elements + n
             failures += sum(found.values())
             total += blocks
+            weights += elements
             text = ", ".join(f"{k}: {v}" for k, v in found.items()) or "none"
             print(f"{block:6} {type_name:>5} {tensors:8} {blocks:9} {elements:12}  {text}", flush=True)
-    print(f"{'all':>6} {'':>5} {'':>8} {total:9}", flush=True)
+    print(f"{'all':>6} {'':>5} {'':>8} {total:9} {weights:12}", flush=True)
+    verdict = "equal to the last bit" if failures == 0 else f"{failures} differences"
+    print(
+        f"\n{verdict}: {total:,} random blocks ({weights:,} weights) of {BLOCK_SIZES[0]} to {BLOCK_SIZES[-1]}, "
+        f"{', '.join(TYPES)}, with and without double quantization, 8-bit blockwise, exact-nearest codes; "
+        f"kernels {', '.join(variants)}; bitsandbytes {bitsandbytes.__version__}; seed {seed}", flush=True)
     return failures
 
 
@@ -330,7 +369,6 @@ def main():
         failures = run_equality(kernels, variants, arguments.blocks, arguments.seed)
         if not arguments.sanitize:
             run_timing(kernels, variants)
-    print("\nequal to the last bit" if failures == 0 else f"\n{failures} differences")
     return 0 if failures == 0 else 1
 
 

@@ -1,6 +1,7 @@
 // The 8-bit signed dynamic map over runs of blocks: bitsandbytes' quantize_blockwise.
 #include "table.h"
 
+#include <float.h>
 #include <pthread.h>
 
 #pragma STDC FP_CONTRACT OFF
@@ -46,8 +47,11 @@ static void quantize_block(
         uint16_t cells[MAX_BLOCK];
         ck_kernels.dynamic8_cells(z, count, reciprocal, cells);
         for (int64_t i = 0; i < count; i++) codes[i] = cell_codes[cells[i]];
-    } else {
+    } else if (reciprocal <= FLT_MAX) {
         for (int64_t i = 0; i < count; i++) codes[i] = nearest(z[i] * reciprocal);
+    } else {
+        // A denormal maximum whose reciprocal is infinite: 0 times it would be no number.
+        for (int64_t i = 0; i < count; i++) codes[i] = nearest(z[i] / absmax);
     }
 }
 

@@ -174,7 +174,7 @@ struct OpenedParts {
         if let name = options.promptTemplate {
             guard let template = PromptTemplate.builtIn.first(where: { $0.name == name }) else {
                 throw CrayonError(
-                    .usage, in: "--prompt-template", found: "'\(name)'",
+                    .usage, in: "--template", found: "'\(name)'",
                     expected: "one of " + PromptTemplate.builtIn.map(\.name).joined(separator: ", "))
             }
             return template

@@ -117,6 +117,15 @@ import Testing
         #expect(exact.codes.array[0] == 127 && exact.codes.array[1] == 255)
     }
 
+    /// The reciprocal of the largest is infinite there, and 0 times it is no number.
+    @Test(arguments: [Float(1e-39), 0x1p-149]) func exactCodesOfDenormals(largest: Float) throws {
+        let values = [largest, 0, -largest] + [Float](repeating: 0, count: 61)
+        let tensor = Tensor(name: "w", shape: Shape([64]), values: values)
+        let exact = try Int8Quantizer(blockSize: 64, rule: .exactNearest).quantize(tensor)
+        #expect(exact.codes.array.prefix(3) == [255, 127, 0])
+        #expect(exact.codes.array.dropFirst(3).allSatisfy { $0 == 127 })
+    }
+
     @Test func means() throws {
         let counts = try #require(Fixture.file.tensor("means.counts")).integers(in: "fixture")
         let expected = Fixture.floats(try #require(Fixture.file.tensor("means.values")))

@@ -26,9 +26,18 @@ struct ModelOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Prompt template: \(Self.templates).", valueName: "name"))
     var template: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Read the checkpoint or the backbone as this layout, whatever its config.json says: \(Self.layouts).",
+            valueName: "name"))
+    var layout: String?
+
     @Option(name: .long, help: ArgumentHelp("Seed of fresh crayon queries and projectors.", valueName: "n"))
     var seed: UInt64 = 0
 
+    private static let layouts = Layout.all.filter { $0.content == .model || $0.content == .backbone }
+        .map(\.name).joined(separator: ", ")
     private static let templates = PromptTemplate.builtIn.map(\.name).joined(separator: ", ")
 
     /// Whether a part is given on its own, so that the path beside it is a backbone.
@@ -50,7 +59,8 @@ struct ModelOptions: ParsableArguments {
     }
 
     var checkpointOptions: CheckpointOptions {
-        CheckpointOptions(imageSize: imageSize, visionHeadCount: visionHeads, promptTemplate: template, seed: seed)
+        CheckpointOptions(
+            imageSize: imageSize, visionHeadCount: visionHeads, promptTemplate: template, layout: layout, seed: seed)
     }
 
     /// Opens a whole checkpoint, or a backbone with the parts given here, and passes on what the reader warns of.
