@@ -26,23 +26,6 @@ NF4 = np.array(bnb.get_4bit_type("nf4", device="cpu").tolist(), np.float32)
 DYNAMIC = np.array(bnb.create_dynamic_map().tolist(), np.float32)
 
 
-def nearest_codes(absmax, offset, block=256):
-    """Nearest entry by float32 midpoint, a tie to the even index."""
-    z = absmax - offset
-    out = np.zeros(z.size, np.uint8)
-    midpoints = ((DYNAMIC[:-1] + DYNAMIC[1:]) * np.float32(0.5)).astype(np.float32)
-    for start in range(0, z.size, block):
-        piece = z[start:start + block]
-        largest = np.abs(piece).max()
-        if largest == 0:
-            continue
-        scaled = piece * (np.float32(1) / largest)
-        low = np.searchsorted(midpoints, scaled, side="left")
-        tie = (low < 255) & (midpoints[np.minimum(low, 254)] == scaled) & (low % 2 == 1)
-        out[start:start + block] = low + tie
-    return out
-
-
 def cases():
     rng = np.random.default_rng(7)
 
@@ -94,7 +77,7 @@ def write_fixture(folder):
         tensors[f"{name}.nested_absmax"] = double.state2.absmax
         tensors[f"{name}.offset"] = double.offset.reshape(1)
         tensors[f"{name}.nearest_codes"] = torch.from_numpy(
-            nearest_codes(single.absmax.numpy(), np.float32(double.offset.item())))
+            equality.nearest_codes(single.absmax.numpy() - np.float32(double.offset.item()), 256, DYNAMIC)[0])
         if not name.startswith("blocks_"):  # these are about the scales alone
             tensors[f"{name}.single"] = equality.dequantized(codes, single, x.dtype).clone()
             tensors[f"{name}.double"] = equality.dequantized(codes, double, x.dtype).clone()

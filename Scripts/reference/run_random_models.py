@@ -5,8 +5,9 @@
 Every model is written as a real checkpoint with a batch of probes (texts, one picture, several, one without maps), packed
 by `crayon quantize` and run by `crayon verify --json`, once with its weights as they are (tolerance 1e-5) and once with
 a 4-bit backbone (1e-4). The table has one line per model and precision: the largest relative error of its probes, and
-beside it the noise: how far this float32 reference itself lies from the same formulas in float64. At the end stand the
-worst errors of each family. Exit code 0: all held, 1: something did not, 2: crayon could not run.
+beside it the noise: how far this float32 reference itself lies from the same formulas in float64. Where the noise alone
+is more than half of the tolerance, the model amplifies rounding too much to decide anything at that tolerance: it is
+marked `noisy`, counted apart, and allowed twice its noise. At the end stand the worst errors of each family. Exit code 0: all held, 1: something did not, 2: crayon could not run.
 """
 
 from __future__ import annotations
@@ -287,7 +288,11 @@ class Outcome:
     error: float
     noise: float
     probes: int
+    allowed: float
     problem: str = ""
+
+    def is_noisy(self, precision: str) -> bool:
+        return self.allowed > TOLERANCE[precision]
 
 
 def run(command: Path, made: Made, precision: str, batch: list[Prompt], folder: Path) -> Outcome:
@@ -300,8 +305,10 @@ def run(command: Path, made: Made, precision: str, batch: list[Prompt], folder: 
         files.append(folder / f"{precision}-{k}.safetensors")
         write_probe(files[-1], prompt, logits=logits)
 
+    allowed = max(TOLERANCE[precision], 2 * worst_noise)
+
     def failed(held: bool | None, problem: str) -> Outcome:
-        return Outcome(held, float("nan"), worst_noise, len(files), problem)
+        return Outcome(held, float("nan"), worst_noise, len(files), allowed, problem)
 
     bundle = folder / f"{precision}.crayon"
     packed = crayon(
@@ -310,7 +317,7 @@ def run(command: Path, made: Made, precision: str, batch: list[Prompt], folder: 
     if packed.returncode != 0:
         return failed(None, f"quantize: {packed.stderr.strip()}")
     flags = [flag for file in files for flag in ("--probe", str(file))]
-    verified = crayon(command, "verify", str(bundle), *flags, "--tolerance", str(TOLERANCE[precision]), "--json")
+    verified = crayon(command, "verify", str(bundle), *flags, "--tolerance", str(allowed), "--json")
     try:
         found = json.loads(verified.stdout)
         errors = [float(probe["relative_error"]) for probe in found["probes"]]
@@ -318,10 +325,10 @@ def run(command: Path, made: Made, precision: str, batch: list[Prompt], folder: 
         return failed(None, f"verify: {verified.stderr.strip() or verified.stdout.strip()}")
     if len(errors) != len(files):
         return failed(False, f"{len(files)} probes given, {len(errors)} reported; {found['structure']}")
-    held = all(error <= TOLERANCE[precision] for error in errors)
+    held = all(error <= allowed for error in errors)
     if held != bool(found["passed"]) or held != (verified.returncode == 0):
         return failed(False, f"errors {errors} but passed = {found['passed']}, exit code {verified.returncode}")
-    return Outcome(held, max(errors), worst_noise, len(errors), "" if held else f"errors {errors}")
+    return Outcome(held, max(errors), worst_noise, len(errors), allowed, "" if held else f"errors {errors}")
 
 
 def main() -> int:
@@ -355,7 +362,8 @@ def main() -> int:
             for precision in TOLERANCE:
                 outcome = run(arguments.crayon, made, precision, batch, folder)
                 outcomes.setdefault((made.family, precision), []).append(outcome)
-                mark = {True: "", False: "  FAILED: ", None: "  COULD NOT RUN: "}[outcome.held]
+                noisy = "  noisy" if outcome.is_noisy(precision) else ""
+                mark = noisy + {True: "", False: "  FAILED: ", None: "  COULD NOT RUN: "}[outcome.held]
                 dtype = str(made.dtype).removeprefix("torch.")
                 print(
                     f"{number:3} {f'{made.family} {made.about}':50} {shape:34} {dtype:8} {precision:6} "
@@ -371,13 +379,17 @@ def main() -> int:
             f"{family:10} {precision:6} {len(found):6} {sum(o.probes for o in found):6} "
             f"{max(o.error for o in found):8.1e} {max(o.noise for o in found):8.1e} {TOLERANCE[precision]:8.0e}"
         )
-    for precision in TOLERANCE:
+    for precision, tolerance in TOLERANCE.items():
         found = [o for (_, p), group in outcomes.items() if p == precision for o in group]
         bad = sum(not o.held for o in found)
-        print(
-            f"{'all held' if not bad else f'{bad} DID NOT HOLD'}: {len(found)} models, {sum(o.probes for o in found)} probes, "
-            f"{precision}: relative error at most {max(o.error for o in found):.1e} (allowed {TOLERANCE[precision]:.0e})"
-        )
+        clear = [o for o in found if not o.is_noisy(precision)]
+        noisy = [o for o in found if o.is_noisy(precision)]
+        line = f"{precision}: {len(found)} models, {sum(o.probes for o in found)} probes, "
+        line += "all held" if not bad else f"{bad} DID NOT HOLD"
+        line += f"; relative error at most {max((o.error for o in clear), default=0):.1e} (allowed {tolerance:.0e})"
+        if noisy:
+            line += f"; {len(noisy)} noisy ones at most {max(o.error / o.noise for o in noisy):.2f} of their noise"
+        print(line)
     return code
 
 
