@@ -2,7 +2,7 @@
 //
 // One target per layer; a target imports only from layers below it, or from a sibling
 // that is listed in its dependencies. SwiftPM does not enforce the direction (an undeclared
-// import of a module that happens to be built compiles), so `ArchitectureTests` reads the
+// import of a module that happens to be built compiles), so `LayeringTests` reads the
 // import lines and holds them against `dependencies` here.
 import PackageDescription
 
@@ -57,7 +57,7 @@ let package = Package(
         layer("JSON", ["Bytes"]),
         layer("Tensors", ["Bytes"]),
         layer("Kernels", ["Bytes", "Tensors", "CKernels", "COpenBLAS"]),
-        layer("Architecture", ["Bytes", "JSON", "Tensors"]),
+        layer("Architecture", ["Tensors"]),
 
         // Layer 2: numbers and files.
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
@@ -65,36 +65,26 @@ let package = Package(
         layer(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
-        layer("Tokenization", ["Bytes", "JSON", "Architecture", "CSentencePiece"]),
-        layer("Images", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "CPNG", "CJPEG"]),
+        layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
+        layer("Images", ["Bytes", "JSON", "Architecture", "CPNG", "CJPEG"]),
 
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
-        layer(
-            "Models",
-            [
-                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Images",
-                "Layers",
-            ]),
+        layer("Models", ["Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "Images", "Layers"]),
 
         // Layer 5 and 6: jobs.
-        layer(
-            "Inference",
-            [
-                "Bytes", "Tensors", "Kernels", "Architecture", "Checkpoints", "Layers", "Models", "Tokenization",
-                "Images",
-            ]),
+        layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
         layer(
             "Conversion",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Models", "Inference",
+                "Models",
             ]),
         layer(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Images", "Models", "Inference", "Conversion",
+                "Images", "Models", "Inference",
             ]),
 
         // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.
@@ -102,8 +92,7 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Tokenization",
-                "Images", "Layers", "Models", "Inference", "Conversion", "Verification",
+                "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -126,14 +115,8 @@ let package = Package(
         tests("Tokenization", ["Bytes"], fixtures: true),
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
         tests(
-            "Models",
-            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
-        tests(
-            "Inference",
-            [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Tokenization",
-                "Images", "Layers", "Models",
-            ]),
+            "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
+        tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
         tests(
             "Conversion",
             [

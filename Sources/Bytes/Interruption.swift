@@ -1,4 +1,4 @@
-private import Synchronization
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc

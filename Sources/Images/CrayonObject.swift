@@ -1,4 +1,4 @@
-internal import Foundation
+import Foundation
 
 /// An object to name in a prompt.
 public struct CrayonObject: Equatable, Sendable {

@@ -1,6 +1,6 @@
 public import Bytes
-internal import CJPEG
-internal import CPNG
+import CJPEG
+import CPNG
 
 /// The image formats that Crayon reads, recognised by a file's first bytes, never by its name.
 public enum ImageFormat: Sendable {

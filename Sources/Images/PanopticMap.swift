@@ -1,5 +1,5 @@
 public import Bytes
-internal import CPNG
+import CPNG
 
 /// Which segment each pixel of a picture belongs to: COCO's panoptic format.
 public struct PanopticMap: Equatable, Sendable {

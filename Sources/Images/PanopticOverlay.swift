@@ -1,5 +1,5 @@
 public import Bytes
-internal import CPNG
+import CPNG
 
 /// A panoptic map drawn over its picture, to look at.
 public enum PanopticOverlay {

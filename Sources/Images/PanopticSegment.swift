@@ -1,5 +1,5 @@
 public import Bytes
-internal import JSON
+import JSON
 
 /// What one id of a panoptic map stands for.
 public struct PanopticSegment: Equatable, Sendable {

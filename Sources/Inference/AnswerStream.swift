@@ -1,4 +1,4 @@
-private import Dispatch
+import Dispatch
 public import Models
 public import Tokenization
 

@@ -1,7 +1,7 @@
-private import Architecture
-private import Bytes
+import Architecture
+import Bytes
 public import Models
-private import Tensors
+import Tensors
 public import Tokenization
 
 /// Continues one sequence, and keeps what the model has seen of it.

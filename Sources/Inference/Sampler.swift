@@ -1,6 +1,6 @@
 public import Bytes
-private import Foundation
-private import Tensors
+import Foundation
+import Tensors
 
 /// How the next token is chosen from the logits, by the definitions of Hugging Face transformers.
 public struct SamplingOptions: Sendable, Equatable {

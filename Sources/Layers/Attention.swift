@@ -1,5 +1,5 @@
-private import Kernels
-private import Tensors
+import Kernels
+import Tensors
 
 /// Scaled dot-product attention with grouped heads (Ainslie et al. 2023): each key-value head serves
 /// `headsPerGroup` query heads.

@@ -1,4 +1,4 @@
-private import Kernels
+import Kernels
 
 /// What happens to each element or row by itself, split over cores by rows.
 public enum Elementwise {

@@ -1,5 +1,5 @@
-private import Architecture
-private import Bytes
+import Architecture
+import Bytes
 
 /// Keys and values of the positions that a model has seen, for every layer.
 ///

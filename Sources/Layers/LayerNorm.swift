@@ -1,4 +1,4 @@
-private import Kernels
+import Kernels
 
 /// Layer norm (Ba et al. 2016): `weight * (x - mean) / sqrt(variance + epsilon) + bias`.
 public struct LayerNorm: Sendable {

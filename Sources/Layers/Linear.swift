@@ -1,6 +1,6 @@
-private import Kernels
+import Kernels
 public import Quantization
-private import Tensors
+import Tensors
 
 /// `y = x W^T + bias` over a weight that stays as it is stored: 4-bit, 8-bit or 16-bit.
 ///

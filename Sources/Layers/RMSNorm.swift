@@ -1,4 +1,4 @@
-private import Kernels
+import Kernels
 
 /// Root-mean-square norm (Zhang and Sennrich 2019), in float32: `weight * x / sqrt(mean(x^2) + epsilon)`.
 public struct RMSNorm: Sendable {

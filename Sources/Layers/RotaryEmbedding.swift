@@ -1,6 +1,6 @@
 public import Architecture
-private import Foundation
-private import Synchronization
+import Foundation
+import Synchronization
 
 /// Cosines and sines of rotary position embedding (Su et al. 2021) for a range of positions.
 ///

@@ -1,5 +1,5 @@
-private import Bytes
-private import Synchronization
+import Bytes
+import Synchronization
 
 /// Scratch memory of a forward pass, kept from one call to the next so that a decoding step allocates nothing
 /// once the first has run.

@@ -1,4 +1,4 @@
-private import Bytes
+import Bytes
 
 /// Activations: a row-major float32 matrix in memory of its own, zeroed, aligned for SIMD loads.
 ///

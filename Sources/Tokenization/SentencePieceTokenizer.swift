@@ -1,5 +1,5 @@
 public import Bytes
-internal import CSentencePiece
+import CSentencePiece
 
 /// A SentencePiece `tokenizer.model` and the tokens added to it.
 ///

@@ -1,6 +1,6 @@
 public import Bytes
-internal import Foundation
-internal import JSON
+import Foundation
+import JSON
 
 /// A tokenizer as a checkpoint's folder holds it: `tokenizer.model`, and what the Hugging Face files beside it say
 /// about added tokens and their use.

@@ -16,7 +16,7 @@ struct Crayon: ParsableCommand {
               crayon run model.crayon --image photo.jpg --panoptic photo.png \\
                 --segments photo.json "What is in the box [0.1, 0.2, 0.5, 0.6]?"
 
-            Exit codes: 0 done, 1 something did not hold (verify), 2 could not run, 64 wrong usage.
+            Exit codes: 0 done, 1 something did not hold (verify), 2 could not run.
             """,
         version: Producer.version,
         subcommands: [Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, Synthesize.self]
@@ -28,6 +28,9 @@ struct Crayon: ParsableCommand {
             try command.run()
         } catch let error as CrayonError {
             Output.note("error: \(error)")
+            exit(withError: ExitCode(2))
+        } catch  where exitCode(for: error) == .validationFailure {
+            Output.note(fullMessage(for: error))
             exit(withError: ExitCode(2))
         } catch {
             exit(withError: error)

@@ -20,21 +20,30 @@ import Testing
         }
     }
 
-    @Test func everyImportIsDeclared() throws {
+    /// What the sources of a layer import, and where.
+    static func imports(of layer: String) throws -> [(module: String, file: String)] {
+        let folder = root.appendingPathComponent("Sources/\(layer)")
+        let files = try #require(FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
+        var found: [(String, String)] = []
+        for case let file as URL in files where file.pathExtension == "swift" {
+            let text = try String(contentsOf: file, encoding: .utf8)
+            for match in text.matches(of: /(?m)^(?:@\w+ )?(?:public |internal |private |package )?import (\w+)/) {
+                found.append((String(match.1), file.lastPathComponent))
+            }
+        }
+        return found
+    }
+
+    @Test func importsAndDeclarationsAgree() throws {
         let layers = try Self.manifest()
         #expect(layers.count >= 16)
         for layer in layers {
-            let folder = Self.root.appendingPathComponent("Sources/\(layer.name)")
-            let files = try #require(FileManager.default.enumerator(at: folder, includingPropertiesForKeys: nil))
-            for case let file as URL in files where file.pathExtension == "swift" {
-                let text = try String(contentsOf: file, encoding: .utf8)
-                for match in text.matches(of: /(?m)^(?:@\w+ )?(?:public |internal |private |package )?import (\w+)/) {
-                    let module = String(match.1)
-                    #expect(
-                        layer.dependencies.contains(module) || Self.platform.contains(module),
-                        "\(layer.name)/\(file.lastPathComponent) imports \(module) without declaring it")
-                }
+            let imports = try Self.imports(of: layer.name).filter { !Self.platform.contains($0.module) }
+            for (module, file) in imports where !layer.dependencies.contains(module) {
+                Issue.record("\(layer.name)/\(file) imports \(module) without declaring it")
             }
+            let unused = layer.dependencies.subtracting(imports.map(\.module))
+            #expect(unused.isEmpty, "\(layer.name) declares what it does not import")
         }
     }
 

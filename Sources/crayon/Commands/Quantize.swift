@@ -10,14 +10,16 @@ struct Quantize: ParsableCommand {
             them; the rest stays as it is, losslessly packed. --profile and --precision change that by part.
 
             Profiles:
-              faithful   backbone nf4, everything else as in the source (the default)
-              compact    the smallest that keeps the answers: backbone and adapters nf4; embeddings, head, vision and
-                         projectors int8; crayon queries as in the source
+              faithful  backbone nf4, all else as in the source (the default)
+              compact   the smallest that keeps the answers: backbone, adapters nf4;
+                        embeddings, head, vision, projectors int8; crayon as it is
 
             Examples:
               crayon quantize CHECKPOINT -o model.crayon
-              crayon quantize CHECKPOINT -o model.crayon --precision head=int8 --probe builtin
-              crayon quantize --backbone DIR --vision DIR --crayon FILE --adapter object=DIR -o model.crayon
+              crayon quantize CHECKPOINT -o model.crayon --profile compact \\
+                --precision head=source --probe builtin
+              crayon quantize --backbone DIR --vision DIR --crayon FILE \\
+                --adapter object=DIR -o model.crayon
             """
     )
 
@@ -66,8 +68,8 @@ struct Quantize: ParsableCommand {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Run the source on the input of a probe file, or on 'builtin' inputs, and keep the logits in the bundle; "
-                + "repeat for more.", valueName: "file"))
+            "Run the source on the input of a probe file, or on 'builtin' ones (made-up tokens and picture), and keep "
+                + "the logits in the bundle; repeat for more.", valueName: "file"))
     var probe: [String] = []
 
     @OptionGroup var common: CommonOptions

@@ -11,8 +11,8 @@ struct Run: ParsableCommand {
             standard input, each a turn of one conversation.
 
             Examples:
-              crayon run model.crayon --image photo.jpg --panoptic photo.png --segments photo.json \\
-                "What is in the box [0.1, 0.2, 0.5, 0.6]?"
+              crayon run model.crayon --image photo.jpg --panoptic photo.png \\
+                --segments photo.json "What is in the box [0.1, 0.2, 0.5, 0.6]?"
               crayon run model.crayon --image left.png --image right.png "What differs?"
               crayon run model.crayon --questions questions.json
             """

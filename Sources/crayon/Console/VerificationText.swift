@@ -17,6 +17,9 @@ enum VerificationText {
         if !report.probes.isEmpty {
             lines.append("\(mark(report.probes.allSatisfy(\.passed))) probes")
             lines.append(table(report.probes))
+            if report.probes.contains(where: { !$0.passed && $0.tolerance == Verifier.defaultTolerance }) {
+                lines.append("    A probe of another precision needs a --tolerance of its own.")
+            }
         }
         if let source = report.source {
             lines.append("\(mark(source.passed)) source \(source.source): \(source.tensors.count) weights")
