@@ -18,7 +18,7 @@ enum FreshWeights {
     static func tensor(_ parameter: Parameter, name: String, seed: UInt64) -> Tensor {
         var values = [Float](repeating: 0, count: parameter.shape.count)
         if parameter.isMatrix {
-            var generator = SplitMix64(seed: seed ^ hash(parameter.role.rawValue))
+            var generator = SplitMix64(seed: seed, name: parameter.role.rawValue)
             for index in stride(from: 0, to: values.count, by: 2) {
                 // 0 < u <= 1, so that the logarithm is finite.
                 let u = Double((generator.next() >> 11) + 1) * 0x1p-53
@@ -29,10 +29,5 @@ enum FreshWeights {
             }
         }
         return Tensor(name: name, shape: parameter.shape, values: values)
-    }
-
-    /// FNV-1a, 64 bits.
-    private static func hash(_ text: String) -> UInt64 {
-        text.utf8.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
     }
 }

@@ -35,10 +35,9 @@ struct GaussianBFloat16: Sendable {
     private static let norms = GaussianBFloat16(mean: 1, deviation: 0.05)
     private static let biases = GaussianBFloat16(mean: 0, deviation: 0.005)
 
-    /// The seed of one tensor: that of the whole and FNV-1a of its name.
+    /// The seed of one tensor.
     static func seed(_ seed: UInt64, name: String) -> UInt64 {
-        let hash = name.utf8.reduce(0xCBF2_9CE4_8422_2325) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-        var mixer = SplitMix64(seed: seed ^ hash)
+        var mixer = SplitMix64(seed: seed, name: name)
         return mixer.next()
     }
 

@@ -48,24 +48,10 @@ public struct Int8Quantizer: Sendable, Hashable {
         of tensor: Tensor, elements: Range<Int>, codes: UnsafeMutablePointer<UInt8>,
         absmax: UnsafeMutablePointer<Float>, place: String
     ) throws(CrayonError) {
-        precondition(elements.lowerBound >= 0 && elements.upperBound <= tensor.shape.count)
-        precondition(elements.lowerBound % blockSize == 0)
-        precondition(elements.upperBound % blockSize == 0 || elements.upperBound == tensor.shape.count)
-        try requireFloats(tensor, place: place)
-        let source = tensor.region.baseAddress + elements.lowerBound * tensor.type.byteCount
-        let bad: Int?
-        if tensor.type == .f64 {
-            bad = withUnsafeTemporaryAllocation(of: Float.self, capacity: elements.count) { scratch in
-                FloatConversion.widen(source, type: .f64, count: elements.count, into: scratch.baseAddress!)
-                return Dynamic8Kernel.quantize(
-                    scratch.baseAddress!, type: .f32, count: elements.count, blockSize: blockSize, rule: rule,
-                    codes: codes, absmax: absmax)
-            }
-        } else {
-            bad = Dynamic8Kernel.quantize(
-                source, type: tensor.type, count: elements.count, blockSize: blockSize, rule: rule, codes: codes,
+        try tensor.readBlocks(elements, of: blockSize, place: place) { source, type in
+            Dynamic8Kernel.quantize(
+                source, type: type, count: elements.count, blockSize: blockSize, rule: rule, codes: codes,
                 absmax: absmax)
         }
-        if let bad { throw tensor.notFinite(at: elements.lowerBound + bad, place: place) }
     }
 }
