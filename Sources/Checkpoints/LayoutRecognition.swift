@@ -32,6 +32,17 @@ extension Layout {
         }
         if bySignature.isEmpty {
             let shown = SafetensorsFolder.list(Array(names.prefix(3)))
+            if let modelType, let claimed = all.first(where: { $0.modelTypes.contains(modelType) }),
+                contents.contains(claimed.content),
+                let pattern = claimed.signature.first(where: { pattern in !names.contains { pattern.match($0) != nil } }
+                )
+            {
+                throw CrayonError(
+                    .missing, in: checkpoint.place,
+                    found: "no tensor '\(pattern)' (\(names.count) tensors: \(shown)\(names.count > 3 ? ", …" : ""))",
+                    expected: "the names of \(claimed.title), which model_type '\(modelType)' stands for",
+                    advice: "Check that every shard is there and that config.json belongs to these tensors.")
+            }
             throw CrayonError(
                 .unsupported, in: checkpoint.place,
                 found:
