@@ -48,6 +48,10 @@ extension BundleManifest {
         switch error {
         case .keyNotFound(let key, let context): return "key '\(path(context, key.stringValue))' is missing"
         case .valueNotFound(_, let context): return "key '\(path(context))' is null"
+        case .dataCorrupted(let context) where context.codingPath.isEmpty:
+            // The strict parser has taken the text, so that what Foundation calls invalid, without a place, can only
+            // be a number that does not fit.
+            return "a number that is out of bounds, or a fraction where an integer is needed"
         case .typeMismatch(_, let context), .dataCorrupted(let context):
             return "key '\(path(context))': \(context.debugDescription)"
         @unknown default: return "\(error)"

@@ -18,6 +18,15 @@ enum TinyModel {
         ],
         tokens: SpecialTokens(begin: 1, end: [2]), prompt: .plain)
 
+    /// The same kinds of coding in fewer tensors, for tests that open a bundle thousands of times.
+    static let smallest = ModelConfiguration(
+        layout: "test",
+        backbone: BackboneConfiguration(
+            vocabularySize: 5, hiddenSize: 6, layerCount: 1, headCount: 2, keyValueHeadCount: 1, headSize: 4,
+            intermediateSize: 7, rope: RotaryConfiguration(maxPositions: 64), attentionForm: .fused),
+        lowRankSets: [LowRankSet(name: "vl", rank: 1, alpha: 6, modules: [.output], scope: .all, input: .hidden)],
+        tokens: SpecialTokens(begin: 1, end: [2]), prompt: .plain)
+
     /// Deterministic weights: normal-like bfloat16 of a small spread.
     static func tensor(_ role: Role, shape: Shape, type: ElementType = .bf16, seed: UInt64 = 1) -> Tensor {
         var random = SplitMix(state: seed &+ UInt64(role.rawValue.utf8.reduce(0) { $0 &* 31 &+ Int($1) } & 0xFFFF))
@@ -35,7 +44,7 @@ enum TinyModel {
     }
 
     /// What each parameter becomes: attention 4-bit (doubly quantized), MLP 4-bit, head 8-bit, the rest dense.
-    static func weights() throws -> [(BundleWeight, StoredWeight)] {
+    static func weights(of configuration: ModelConfiguration = configuration) throws -> [(BundleWeight, StoredWeight)] {
         let double = try NF4Quantizer(blockSize: 32)
         let single = try NF4Quantizer(blockSize: 64, doubleQuantization: false)
         let int8 = try Int8Quantizer(blockSize: 64)
@@ -90,8 +99,8 @@ enum TinyModel {
 
     /// Writes the whole model as a bundle.
     @discardableResult
-    static func write(to path: String) throws -> BundleManifest {
-        let weights = try weights()
+    static func write(_ configuration: ModelConfiguration = configuration, to path: String) throws -> BundleManifest {
+        let weights = try weights(of: configuration)
         let manifest = BundleManifest(model: configuration, history: history, weights: weights.map(\.0))
         let writer = try BundleWriter(path: path, manifest: manifest, files: files, probes: probes())
         for (entry, weight) in weights { try writer.append(weight, of: entry) }
