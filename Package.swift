@@ -81,6 +81,8 @@ let package = Package(
                 "Models",
             ]),
         layer(
+            "Adapters", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+        layer(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
@@ -92,7 +94,7 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Verification",
+                "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters", "Verification",
             ]),
         .executableTarget(
             name: "crayon",

@@ -1,3 +1,4 @@
+@_exported public import Adapters
 @_exported public import Architecture
 @_exported public import BundleFormat
 @_exported public import Bytes

@@ -1,0 +1,48 @@
+public import Bytes
+public import Quantization
+public import Tensors
+
+/// What adapters are merged into, extracted from and compared with: named weights, whatever holds them.
+///
+/// No layout is asked for: an adapter names modules, and a module's weight has its name. So every checkpoint that can be
+/// read as safetensors serves, whether Crayon knows the model or not.
+public protocol BaseModel: Sendable {
+    /// As the user named it.
+    var place: String { get }
+    /// Weights in the order of their files; the components of a 4-bit weight are one.
+    var weights: [BaseWeight] { get }
+    /// A weight by its name.
+    /// - Throws: `CrayonError` for a name that is not there, a damaged one, or components that do not fit each other.
+    func stored(_ name: String) throws(CrayonError) -> StoredWeight
+}
+
+/// A weight of a base, without its bytes.
+public struct BaseWeight: Sendable, Hashable {
+    /// As its source had it: `model.layers.0.self_attn.q_proj.weight`.
+    public let name: String
+    public let shape: Shape
+    /// The type that it has, or had before it was quantized.
+    public let type: ElementType
+    public let storage: Storage
+
+    public enum Storage: String, Sendable {
+        case dense
+        case nf4
+        case int8
+    }
+
+    public init(name: String, shape: Shape, type: ElementType, storage: Storage) {
+        self.name = name
+        self.shape = shape
+        self.type = type
+        self.storage = storage
+    }
+
+    /// The module's path as adapters name it; nil for what is no module's weight. The published CoLLaVO keeps a module's own
+    /// weight under `Plora_main`, beside its pairs.
+    public var module: String? {
+        guard name.hasSuffix(".weight") else { return nil }
+        let path = name.dropLast(".weight".count)
+        return String(path.hasSuffix(".Plora_main") ? path.dropLast(".Plora_main".count) : path)
+    }
+}

@@ -1,0 +1,49 @@
+public import Bytes
+public import Checkpoints
+public import Quantization
+import Tensors
+
+/// A checkpoint as a base: 16-bit, or 4-bit under bitsandbytes' names.
+public struct CheckpointBase: BaseModel {
+    public let checkpoint: any Checkpoint
+    public let weights: [BaseWeight]
+    private let quantized: Set<String>
+
+    /// - Throws: `CrayonError` for a file or folder that is no checkpoint, and for quant states that make no sense.
+    public init(path: String) throws(CrayonError) {
+        try self.init(openCheckpoint(path))
+    }
+
+    public init(_ checkpoint: any Checkpoint) throws(CrayonError) {
+        self.checkpoint = checkpoint
+        let stateSuffix = NF4Tensor.Component.quantState.rawValue
+        let quantized = Set(
+            checkpoint.names.filter { $0.hasSuffix(stateSuffix) }.map { String($0.dropLast(stateSuffix.count)) })
+        let components = Set(
+            quantized.flatMap { name in NF4Tensor.Component.allCases.map { name + $0.rawValue } })
+        var weights: [BaseWeight] = []
+        for name in checkpoint.names where !components.contains(name) {
+            guard let tensor = checkpoint.tensor(name) else { continue }
+            if quantized.contains(name) {
+                let stored = try NF4Tensor(named: name, place: checkpoint.place) { checkpoint.tensor($0) }
+                weights.append(BaseWeight(name: name, shape: stored.shape, type: stored.sourceType, storage: .nf4))
+            } else {
+                weights.append(BaseWeight(name: name, shape: tensor.shape, type: tensor.type, storage: .dense))
+            }
+        }
+        self.weights = weights
+        self.quantized = quantized
+    }
+
+    public var place: String { checkpoint.place }
+
+    public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
+        if quantized.contains(name) {
+            return .nf4(try NF4Tensor(named: name, place: place) { checkpoint.tensor($0) })
+        }
+        guard let tensor = checkpoint.tensor(name) else {
+            throw CrayonError(.missing, in: place, item: "tensor '\(name)'", found: "nothing")
+        }
+        return .dense(tensor)
+    }
+}
