@@ -81,7 +81,7 @@ let package = Package(
                 "Models",
             ]),
         layer(
-            "Adapters", ["Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+            "Adapters", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
         layer(
             "Verification",
             [
