@@ -27,3 +27,4 @@ typedef uint16_t halves __attribute__((vector_size(32)));
 #include "loops_convert.h"
 #include "loops_products.h"
 #include "loops_functions.h"
+#include "loops_low_rank.h"

@@ -47,6 +47,12 @@ typedef struct {
     void (*silu_multiply)(const float *gate, const float *up, float *y, int64_t count);
     void (*quick_gelu)(float *x, int64_t count);
     void (*rotate_half)(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines);
+
+    void (*low_rank_product)(
+        const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows,
+        int64_t columns, int64_t depth, float *target, int64_t target_stride);
+    void (*merge_sums)(
+        const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
 } ck_table;
 
 extern ck_table ck_kernels;  // the selected variant; constant after start-up

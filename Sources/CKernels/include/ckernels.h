@@ -148,6 +148,28 @@ typedef struct {
 } ck_comparison;
 ck_comparison ck_compare(const float *reference, const float *value, int64_t count);
 
+// MARK: Low-rank products
+
+// target[i][j] = sum over k of left[i][k] right[k][j], row-major, strides in elements.
+//
+// Each element is one chain of fused multiply-adds over ascending k, in blocks of depth that are summed apart and added:
+// one block up to a depth of 192, halves up to 384, blocks of 192 beyond. That is the order of MKL's AVX2 sgemm, so the
+// bits are PyTorch's on such a machine for matrices of 16 columns and 4 rows at least; and every variant gives the same.
+void ck_low_rank_product(
+    const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows, int64_t columns,
+    int64_t depth, float *target, int64_t target_stride);
+
+// With change = merged - base: sums over elements, the largest |change|. The target of a merge is base + delta, its
+// error is change - delta.
+typedef struct {
+    double squared_base, squared_delta, delta_change, squared_change, squared_error, squared_target;
+    float largest_change;
+} ck_merge_sums;
+
+// Adds a run of elements to `total`.
+void ck_add_merge_sums(
+    const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
+
 #ifdef __cplusplus
 }
 #endif
