@@ -81,7 +81,8 @@ let package = Package(
                 "Models",
             ]),
         layer(
-            "Adapters", ["Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+            "Adapters",
+            ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
         layer(
             "Verification",
             [
@@ -125,6 +126,7 @@ let package = Package(
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
                 "Tensors",
             ]),
+        tests("Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Tensors"]),
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
