@@ -125,6 +125,7 @@ let package = Package(
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
                 "Tensors",
             ]),
+        tests("Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Tensors"]),
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),

@@ -1,5 +1,6 @@
 public import Architecture
 public import Bytes
+public import Checkpoints
 public import Tensors
 
 /// Low-rank pairs apart from any model: a PEFT folder, a set in a bundle, or the pairs in a published checkpoint.
@@ -11,14 +12,27 @@ public struct Adapter: Sendable {
     public var scope: LowRankSet.Scope
     /// What the pairs read; PEFT's read what the layer itself reads.
     public var input: LowRankSet.Input
-    /// In the order of their names, numbers counting as such: layer 2 before layer 10.
-    public var modules: [AdapterModule]
+    /// In the order of their names, numbers counting as such: layer 2 before layer 10. Changed pairs are not what the files
+    /// were written for, so a change takes these away.
+    public var modules: [AdapterModule] {
+        didSet {
+            files = []
+            promises = nil
+        }
+    }
     /// Tensors that stand in the place of the base's: `modules_to_save`, trained biases, resized embeddings.
     public var replacements: [AdapterReplacement]
+    /// What its files say that it was trained on; nobody checks the name, so it only explains shapes that do not fit.
+    public var baseName: String?
+    /// Small files that came with it. A writer of the same format puts them back as long as they say what the pairs are.
+    public var files: [AuxiliaryFile]
+    /// Whether its files promise a pair at a module of the base; nil where they name no modules but by the pairs.
+    public var promises: (@Sendable (_ path: String) -> Bool)?
 
     public init(
         name: String, place: String, scope: LowRankSet.Scope = .all, input: LowRankSet.Input = .hidden,
-        modules: [AdapterModule], replacements: [AdapterReplacement] = []
+        modules: [AdapterModule], replacements: [AdapterReplacement] = [], baseName: String? = nil,
+        files: [AuxiliaryFile] = [], promises: (@Sendable (_ path: String) -> Bool)? = nil
     ) {
         self.name = name
         self.place = place
@@ -26,6 +40,9 @@ public struct Adapter: Sendable {
         self.input = input
         self.modules = modules
         self.replacements = replacements
+        self.baseName = baseName
+        self.files = files
+        self.promises = promises
     }
 
     /// Why the pairs are no change of the weight that they lie beside; nil where they are one.

@@ -13,20 +13,15 @@ struct AdapterReading {
     let tensors: [(role: Role, name: String)]
     let configurationFile: MappedFile
 
-    private static let prefix = "base_model.model."
-
     /// - Parameter layout: the backbone's, whose names the adapter's module paths are.
     init(
         name: String, path: String, layout: Layout, backbone: BackboneConfiguration
     ) throws(CrayonError) {
-        let folder = try FolderFiles(path: path)
-        guard let configurationPath = try folder.path(of: "adapter_config.json") else {
-            throw CrayonError(
-                .missing, in: path, item: "adapter_config.json", found: "nothing", expected: "a PEFT LoRA folder")
-        }
-        configurationFile = try MappedFile(path: configurationPath)
-        let configuration = try AdapterConfiguration(file: configurationPath)
-        let checkpoint = try openCheckpoint(folder: folder, name: "adapter_model.safetensors")
+        let files = try PEFTFiles(path: path)
+        configurationFile = files.configurationFile
+        let configuration = files.configuration
+        try configuration.checkRunnable()
+        let checkpoint = files.checkpoint
         self.checkpoint = checkpoint
 
         var modules: [String: (layer: Int, module: BackboneModule)] = [:]
@@ -43,7 +38,7 @@ struct AdapterReading {
         var found: Set<Role> = []
         for key in checkpoint.names {
             let place = checkpoint.file(of: key)
-            let (path, factor) = try Self.parse(key, place: place)
+            let (path, factor) = try Self.pair(key, place: place)
             guard let (layer, module) = modules[path] else {
                 throw Self.stranger(key, path, place: place, layout: layout, backbone: backbone)
             }
@@ -63,7 +58,7 @@ struct AdapterReading {
                     advice:
                         "Check 'r' and 'rank_pattern' in adapter_config.json, and that the adapter is for this base.")
             }
-            try Self.checkNumbers(tensor, place: place)
+            try tensor.checkFactor(in: place)
             let role = Role.adapter(name, layer, module, factor)
             found.insert(role)
             tensors.append((role, key))
@@ -72,7 +67,7 @@ struct AdapterReading {
         for path in paths where configuration.targets(path) {
             guard let (layer, module) = modules[path] else { continue }
             for factor in LowRankFactor.allCases where !found.contains(.adapter(name, layer, module, factor)) {
-                missing.append("\(Self.prefix)\(path).lora_\(factor == .a ? "A" : "B").weight")
+                missing.append(PEFTTensorName(path: path, kind: factor == .a ? .a : .b).key())
             }
         }
         guard missing.isEmpty else {
@@ -87,7 +82,7 @@ struct AdapterReading {
             guard !layers.isEmpty else { continue }
             guard layers.count == backbone.layerCount else {
                 throw CrayonError(
-                    .unsupported, in: configurationPath, item: "key 'target_modules'",
+                    .unsupported, in: configuration.place, item: "key 'target_modules'",
                     found: "\(module.rawValue) of \(layers.count) of \(backbone.layerCount) layers, "
                         + "the first of them \(layers[0])",
                     expected: "modules of every layer or of none")
@@ -115,22 +110,20 @@ struct AdapterReading {
     }
 
     /// The module path and which half of its pair a key names.
-    private static func parse(_ key: String, place: String) throws(CrayonError) -> (String, LowRankFactor) {
-        func refuse(_ found: String, _ expected: String, _ code: CrayonError.Code = .unsupported) -> CrayonError {
-            CrayonError(code, in: place, item: "tensor '\(key)'", found: found, expected: expected)
+    private static func pair(_ key: String, place: String) throws(CrayonError) -> (String, LowRankFactor) {
+        let name = try PEFTTensorName(key, place: place)
+        let found: String
+        switch name.kind {
+        case .a: return (name.path, .a)
+        case .b: return (name.path, .b)
+        case .pairBias: found = "a bias of a pair (lora_bias)"
+        case .magnitude: found = "a magnitude of DoRA"
+        case .embeddingA, .embeddingB: found = "a pair on an embedding"
+        case .beside, .instead: found = "a full weight (modules_to_save or a stray tensor)"
         }
-        let pairs = "pairs named 'lora_A.weight' and 'lora_B.weight'"
-        guard key.hasPrefix(prefix) else { throw refuse("a name without '\(prefix)'", pairs, .malformed) }
-        let rest = String(key.dropFirst(prefix.count))
-        for (suffix, factor) in [(".lora_A.weight", LowRankFactor.a), (".lora_B.weight", .b)]
-        where rest.hasSuffix(suffix) { return (String(rest.dropLast(suffix.count)), factor) }
-        if rest.hasSuffix(".lora_B.bias") { throw refuse("a bias of a pair (lora_bias)", pairs) }
-        if rest.contains(".lora_magnitude_vector") { throw refuse("a magnitude of DoRA", pairs) }
-        if rest.contains(".lora_embedding_") { throw refuse("a pair on an embedding", "pairs on linear layers") }
-        if rest.contains(".lora_A.") || rest.contains(".lora_B.") {
-            throw refuse("a key with an adapter's name in it", pairs, .malformed)
-        }
-        throw refuse("a full weight (modules_to_save or a stray tensor)", pairs)
+        throw CrayonError(
+            .unsupported, in: place, item: "tensor '\(key)'", found: found,
+            expected: "pairs named 'lora_A.weight' and 'lora_B.weight'")
     }
 
     private static func stranger(
@@ -149,36 +142,5 @@ struct AdapterReading {
             found: role == nil ? "no module '\(path)' in the base" : "a pair on \(role?.rawValue ?? path)",
             expected: "a linear layer of a block, such as '\(layout.sourceName(of: .backbone(0, .output)) ?? "")'",
             advice: role == nil ? "The adapter was trained on another base." : nil)
-    }
-
-    /// Adapters are small and PEFT loads one with NaN in it silently, so each is read through here.
-    private static func checkNumbers(_ tensor: Tensor, place: String) throws(CrayonError) {
-        let bytes = tensor.region.buffer
-        let bad: Int?
-        switch tensor.type {
-        case .f32: bad = firstNonFinite(bytes, UInt32.self, exponent: 0x7F80_0000)
-        case .f16: bad = firstNonFinite(bytes, UInt16.self, exponent: 0x7C00)
-        case .bf16: bad = firstNonFinite(bytes, UInt16.self, exponent: 0x7F80)
-        case .f64: bad = firstNonFinite(bytes, UInt64.self, exponent: 0x7FF0_0000_0000_0000)
-        default:
-            throw CrayonError(
-                .unsupported, in: place, item: "tensor '\(tensor.name)'",
-                found: "elements of type \(tensor.type.rawValue)",
-                expected: "F32, F16, BF16 or F64")
-        }
-        if let bad {
-            throw CrayonError(
-                .notFinite, in: place, item: "tensor '\(tensor.name)'", found: "NaN or infinity at index \(bad)",
-                expected: "finite numbers")
-        }
-    }
-
-    private static func firstNonFinite<Bits: FixedWidthInteger & BitwiseCopyable>(
-        _ bytes: UnsafeRawBufferPointer, _ type: Bits.Type, exponent: Bits
-    ) -> Int? {
-        let size = MemoryLayout<Bits>.size
-        return (0..<bytes.count / size).first {
-            bytes.loadUnaligned(fromByteOffset: $0 * size, as: Bits.self) & exponent == exponent
-        }
     }
 }

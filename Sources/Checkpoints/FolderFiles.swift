@@ -48,6 +48,11 @@ struct FolderFiles: Sendable {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    static func isFile(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
     /// The path of a file in the folder; nil when there is none of that name.
     /// - Parameter name: relative to the folder; may come from a file that is not trusted.
     /// - Throws: `CrayonError` when the name or a link leads out of the folder.

@@ -1,10 +1,8 @@
-import Tensors
-
 /// Finds numbers that are none.
-enum FiniteScan {
+public enum FiniteScan {
     /// The index of the first NaN or infinity among `count` elements at `source` (any alignment); nil if all
     /// are finite, and for types that have neither.
-    static func firstBad(_ source: UnsafeRawPointer, type: ElementType, count: Int) -> Int? {
+    public static func firstBad(_ source: UnsafeRawPointer, type: ElementType, count: Int) -> Int? {
         switch type {
         case .bf16: first(source, count) { (bits: UInt16) in bits & 0x7F80 == 0x7F80 }
         case .f16: first(source, count) { (bits: UInt16) in bits & 0x7C00 == 0x7C00 }

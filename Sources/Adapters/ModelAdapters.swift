@@ -1,0 +1,87 @@
+import Architecture
+import BundleFormat
+import Bytes
+import Checkpoints
+import Quantization
+import Tensors
+
+extension Adapter {
+    /// The low-rank sets of a bundle, or those in a published checkpoint.
+    ///
+    /// Modules have the names of the base's files. Pairs that a file carries but that do not act (the published crayon pair of
+    /// `w2`) are left out.
+    /// - Throws: `CrayonError` for what cannot be opened.
+    static func sets(ofModel path: String) throws(CrayonError) -> [Adapter] {
+        let model = try openModel(path: path)
+        var entries: [Role: SetEntry] = [:]
+        if let bundle = model as? BundleReader {
+            for weight in bundle.manifest.weights {
+                let isQuantized = weight.coding.kind == .nf4 || weight.coding.kind == .int8
+                entries[weight.role] = SetEntry(
+                    name: weight.sourceName, type: isQuantized ? .f32 : weight.coding.type,
+                    shape: Shape(weight.coding.shape))
+            }
+        } else if let checkpoint = model as? CheckpointModel {
+            for binding in checkpoint.bindings {
+                entries[binding.role] = SetEntry(
+                    name: binding.sourceName, type: binding.tensor.type, shape: binding.tensor.shape)
+            }
+        }
+        var adapters: [Adapter] = []
+        for set in model.configuration.lowRankSets { adapters.append(try Adapter(set, of: model, entries)) }
+        return adapters
+    }
+
+    private init(_ set: LowRankSet, of model: any ModelSource, _ entries: [Role: SetEntry]) throws(CrayonError) {
+        func factor(_ role: Role) throws(CrayonError) -> AdapterFactor {
+            guard let entry = entries[role] else {
+                throw CrayonError(.missing, in: model.place, item: "tensor of '\(role)'", found: "nothing")
+            }
+            return AdapterFactor(name: entry.name, type: entry.type, shape: entry.shape) { () throws(CrayonError) in
+                guard let weight = try model.weight(role) else {
+                    throw CrayonError(.missing, in: model.place, item: "tensor '\(entry.name)'", found: "nothing")
+                }
+                return weight.tensor(named: entry.name)
+            }
+        }
+        var modules: [AdapterModule] = []
+        for layer in 0..<model.configuration.backbone.layerCount {
+            for module in model.configuration.backbone.modules where set.modules.contains(module) {
+                guard let main = entries[.backbone(layer, module)] else { continue }
+                let weight = BaseWeight(name: main.name, shape: main.shape, type: main.type, storage: .dense)
+                modules.append(
+                    AdapterModule(
+                        path: weight.module ?? main.name, rank: set.rank(layer: layer, module: module),
+                        alpha: set.exceptions["layers.\(layer).\(module.rawValue)"]?.alpha ?? set.alpha,
+                        isRankStabilized: set.isRankStabilized, a: try factor(.adapter(set.name, layer, module, .a)),
+                        b: try factor(.adapter(set.name, layer, module, .b))))
+            }
+        }
+        modules.sort { ModuleOrder.precedes($0.path, $1.path) }
+        let prefix = "adapters/\(set.name)/"
+        let files = model.files.filter { $0.name.hasPrefix(prefix) }.map {
+            AuxiliaryFile(name: String($0.name.dropFirst(prefix.count)), region: $0.region)
+        }
+        self.init(
+            name: set.name, place: model.place, scope: set.scope, input: set.input, modules: modules, files: files)
+    }
+
+    /// A tensor of a model, without its numbers.
+    private struct SetEntry {
+        var name: String
+        var type: ElementType
+        var shape: Shape
+    }
+}
+
+extension StoredWeight {
+    /// As one tensor: dense as it is, quantized as float32.
+    func tensor(named name: String) -> Tensor {
+        if case .dense(let tensor) = self { return tensor.named(name) }
+        let buffer = ByteBuffer(count: shape.count * MemoryLayout<Float>.stride)
+        if shape.count > 0 {
+            dequantize(elements: 0..<shape.count, into: buffer.pointer.assumingMemoryBound(to: Float.self))
+        }
+        return Tensor(name: name, type: .f32, shape: shape, region: buffer.region)
+    }
+}
