@@ -81,7 +81,7 @@ let package = Package(
                 "Models",
             ]),
         layer(
-            "Adapters", ["Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+            "Adapters", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
         layer(
             "Verification",
             [
@@ -118,6 +118,8 @@ let package = Package(
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
+        tests(
+            "Adapters", ["Bytes", "Tensors", "Kernels", "Quantization", "Checkpoints"], fixtures: true),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
         tests(
             "Conversion",
