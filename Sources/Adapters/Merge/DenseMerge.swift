@@ -51,7 +51,8 @@ struct DenseMerge {
     static func runSize(columns: Int) -> Int { max(6, (1 << 18) / max(columns, 1) / 6 * 6) * max(columns, 1) }
 
     private func addInDouble(
-        _ base: StoredWeight, _ delta: UnsafePointer<Float>, _ elements: Range<Int>, into target: UnsafeMutableRawPointer
+        _ base: StoredWeight, _ delta: UnsafePointer<Float>, _ elements: Range<Int>,
+        into target: UnsafeMutableRawPointer
     ) {
         guard case .dense(let tensor) = base, tensor.type == .f64 else {
             withFloats(elements.count) { scratch in

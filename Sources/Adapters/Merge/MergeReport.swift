@@ -1,4 +1,4 @@
-public import Kernels
+import Kernels
 
 /// What a merge kept and what it cost, weight by weight.
 public struct MergeReport: Codable, Equatable, Sendable {
@@ -57,6 +57,15 @@ public struct MergedLayer: Codable, Equatable, Sendable {
         retained = sums.squaredDelta > 0 ? sums.deltaChange / sums.squaredDelta : 1
         relativeError = sums.squaredTarget > 0 ? (sums.squaredError / sums.squaredTarget).squareRoot() : 0
         largestChange = Double(sums.largestChange)
+    }
+
+    init(_ name: String, _ merged: MergedWeight) {
+        self.name = name
+        method = merged.method == .kept ? .kept : .requantized
+        deltaRatio = merged.statistics.deltaRatio
+        retained = merged.statistics.retention
+        relativeError = merged.statistics.relativeError
+        largestChange = merged.statistics.largestChange
     }
 
     /// The names of the numbers that a bundle's history keeps of each weight.
