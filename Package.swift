@@ -84,6 +84,7 @@ let package = Package(
             "Adapters",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Models",
             ]),
         layer(
             "Verification",
