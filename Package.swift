@@ -82,7 +82,7 @@ let package = Package(
             ]),
         layer(
             "Adapters",
-            ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+            ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
         layer(
             "Verification",
             [
@@ -126,7 +126,7 @@ let package = Package(
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
                 "Tensors",
             ]),
-        tests("Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Tensors"]),
+        tests("Adapters", ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Tensors"]),
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
