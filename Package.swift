@@ -130,7 +130,8 @@ let package = Package(
                 "Tensors",
             ]),
         tests(
-            "Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
+            "Adapters",
+            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
             fixtures: true),
         tests(
             "Verification",

@@ -19,7 +19,10 @@ struct Crayon: ParsableCommand {
             Exit codes: 0 done, 1 something did not hold (verify), 2 could not run.
             """,
         version: Producer.version,
-        subcommands: [Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, Synthesize.self]
+        subcommands: [
+            Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, AdapterCommand.self,
+            Synthesize.self,
+        ]
     )
 
     static func main() {
