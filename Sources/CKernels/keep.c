@@ -39,14 +39,14 @@ typedef struct {
 } lanes;
 
 static inline void fill(
-    ck_keep_run *run, int64_t first, int width, const float *change, float reciprocal, float scale, float unit,
-    lanes *sums) {
+    const float *restrict level, const float *restrict change, float *restrict step, float *restrict scales,
+    float *restrict delta, int width, float reciprocal, float scale, float unit, lanes *restrict sums) {
     for (int j = 0; j < width; j++) {
-        const float d = change[first + j] * unit;
-        run->step[first + j] = change[first + j] * reciprocal;
-        run->scale[first + j] = scale;
-        run->delta[first + j] = d;
-        const double w = (double)(run->level[first + j] * scale), e = (double)d;
+        const float d = change[j] * unit;
+        step[j] = change[j] * reciprocal;
+        scales[j] = scale;
+        delta[j] = d;
+        const double w = (double)(level[j] * scale), e = (double)d;
         sums->weight[j] += w * w;
         sums->product[j] += w * e;
         sums->delta[j] += e * e;
@@ -68,8 +68,15 @@ void ck_keep_prepare(
         const bool usable = fabsf(scale) >= least_scale && isfinite(scale);
         const float reciprocal = usable ? 1 / scale : 0, s = usable ? scale * unit : 0;
         decode_levels(tensor, start + done, stop - done, run->level + done);
-        for (; done + WIDTH <= stop; done += WIDTH) fill(run, done, WIDTH, delta, reciprocal, s, unit, &sums);
-        if (done < stop) fill(run, done, (int)(stop - done), delta, reciprocal, s, unit, &sums);
+        while (done < stop) {
+            const int64_t left = stop - done;
+            float *step = run->step + done, *scales = run->scale + done, *change = run->delta + done;
+            if (left >= WIDTH)
+                fill(run->level + done, delta + done, step, scales, change, WIDTH, reciprocal, s, unit, &sums);
+            else
+                fill(run->level + done, delta + done, step, scales, change, (int)left, reciprocal, s, unit, &sums);
+            done += WIDTH;
+        }
         done = stop;
     }
     for (int j = 0; j < WIDTH; j++) {
@@ -82,3 +89,42 @@ void ck_keep_prepare(
 ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t) { return ck_kernels.keep_sums(run, t); }
 
 void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes) { ck_kernels.keep_codes(run, t, codes); }
+
+static inline void compare(
+    const float *restrict before, const float *restrict after, const float *restrict delta, int width,
+    double (*restrict sums)[WIDTH], float *restrict largest) {
+    for (int j = 0; j < width; j++) {
+        const float change = after[j] - before[j], magnitude = fabsf(change);
+        const double w = (double)before[j], d = (double)delta[j], e = (double)change, error = e - d;
+        sums[0][j] += w * w;
+        sums[1][j] += d * d;
+        sums[2][j] += w * d;
+        sums[3][j] += e * d;
+        sums[4][j] += error * error;
+        largest[j] = magnitude > largest[j] ? magnitude : largest[j];
+    }
+}
+
+ck_merge_sums ck_merge_compare(const float *before, const float *after, const float *delta, int64_t count) {
+    double sums[5][WIDTH] = {{0}};
+    float largest[WIDTH] = {0};
+    int64_t i = 0;
+    for (; i + WIDTH <= count; i += WIDTH) compare(before + i, after + i, delta + i, WIDTH, sums, largest);
+    compare(before + i, after + i, delta + i, (int)(count - i), sums, largest);
+    double total[5] = {0};
+    float most = 0;
+    for (int j = 0; j < WIDTH; j++) {
+        for (int k = 0; k < 5; k++) total[k] += sums[k][j];
+        most = largest[j] > most ? largest[j] : most;
+    }
+    return (ck_merge_sums){total[0], total[1], total[2], total[3], total[4], most};
+}
+
+int64_t ck_count_changed_nibbles(const uint8_t *a, const uint8_t *b, int64_t bytes) {
+    int64_t changed = 0;
+    for (int64_t i = 0; i < bytes; i++) {
+        const uint8_t difference = a[i] ^ b[i];
+        changed += ((difference & 0xf0) != 0) + ((difference & 0x0f) != 0);
+    }
+    return changed;
+}

@@ -32,9 +32,9 @@ public struct MergeStatistics: Sendable, Equatable {
     ) throws(CrayonError) -> MergeStatistics {
         let count = base.shape.count
         let size = 1 << 16
-        let results = UnsafeMutableBufferPointer<Sums>.allocate(capacity: (count - 1) / size + 1)
+        let results = UnsafeMutableBufferPointer<MergeSums>.allocate(capacity: (count - 1) / size + 1)
         defer { results.deallocate() }
-        results.initialize(repeating: Sums())
+        results.initialize(repeating: MergeSums())
         try Parallel.forEachRange(of: count, size: size) { (range) throws(CrayonError) in
             try withFloats(3 * range.count) { (scratch) throws(CrayonError) in
                 let change = scratch
@@ -43,8 +43,7 @@ public struct MergeStatistics: Sendable, Equatable {
                 try delta.fill(range, into: change)
                 base.dequantize(elements: range, into: before)
                 merged.dequantize(elements: range, into: after)
-                var sums = Sums()
-                sums.add(before: before, after: after, change: change, count: range.count)
+                var sums = MergeSums(before: before, after: after, delta: change, count: range.count)
                 guard sums.squaredDelta.isFinite else {
                     throw DeltaSource.notFinite(in: change, elements: range, name: name, place: place)
                 }
@@ -53,10 +52,10 @@ public struct MergeStatistics: Sendable, Equatable {
                 results[range.lowerBound / size] = sums
             }
         }
-        return MergeStatistics(results.reduce(into: Sums()) { $0.add($1) }, count: count, blocks: base.blockCount)
+        return MergeStatistics(results.reduce(into: MergeSums()) { $0.add($1) }, count: count, blocks: base.blockCount)
     }
 
-    private init(_ sums: Sums, count: Int, blocks: Int) {
+    private init(_ sums: MergeSums, count: Int, blocks: Int) {
         weightNorm = sums.squaredWeight.squareRoot()
         deltaNorm = sums.squaredDelta.squareRoot()
         retention = sums.squaredDelta > 0 ? sums.product / sums.squaredDelta : 1
@@ -69,56 +68,12 @@ public struct MergeStatistics: Sendable, Equatable {
     }
 }
 
-/// Sums over some elements, in double.
-private struct Sums {
-    var squaredWeight = 0.0
-    var squaredDelta = 0.0
-    var weightDelta = 0.0
-    var squaredError = 0.0
-    var product = 0.0
-    var largest = 0.0
-    var codes = 0
-    var scales = 0
-
-    /// `after` is overwritten.
-    mutating func add(
-        before: UnsafePointer<Float>, after: UnsafeMutablePointer<Float>, change: UnsafePointer<Float>, count: Int
-    ) {
-        let base = VectorMath.compare(reference: change, value: before, count: count)
-        squaredWeight += base.squaredValue
-        weightDelta += base.product
-        for index in 0..<count {
-            after[index] -= before[index]
-            largest = max(largest, Double(after[index].magnitude))
-        }
-        let moved = VectorMath.compare(reference: change, value: after, count: count)
-        squaredDelta += moved.squaredReference
-        squaredError += moved.squaredError
-        product += moved.product
-    }
-
-    mutating func add(_ other: Sums) {
-        squaredWeight += other.squaredWeight
-        squaredDelta += other.squaredDelta
-        weightDelta += other.weightDelta
-        squaredError += other.squaredError
-        product += other.product
-        largest = max(largest, other.largest)
-        codes += other.codes
-        scales += other.scales
-    }
-}
-
 /// How many elements differ in code; the range starts at an even one.
 private func countChangedCodes(_ a: ByteRegion, _ b: ByteRegion, elements: Range<Int>) -> Int {
     let first = elements.lowerBound / 2
-    let end = (elements.upperBound + 1) / 2
-    var changed = 0
-    for index in first..<end {
-        let difference = a.buffer[index] ^ b.buffer[index]
-        changed += (difference & 0xf0 == 0 ? 0 : 1) + (difference & 0x0f == 0 ? 0 : 1)
-    }
-    return changed
+    return MergeSums.changedCodes(
+        a.baseAddress.assumingMemoryBound(to: UInt8.self) + first,
+        b.baseAddress.assumingMemoryBound(to: UInt8.self) + first, bytes: (elements.upperBound + 1) / 2 - first)
 }
 
 /// How many blocks that start in the range differ in the value of their scale.

@@ -116,6 +116,17 @@ ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t);
 // The codes of those levels, one to a byte.
 void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes);
 
+// What a merge did: sums over the elements, in double, of the squared weights, squared changes that were wanted (delta),
+// weight times delta, change times delta, and squared change less delta; and the largest change.
+typedef struct {
+    double squared_weight, squared_delta, weight_delta, product, squared_error;
+    float largest;
+} ck_merge_sums;
+ck_merge_sums ck_merge_compare(const float *before, const float *after, const float *delta, int64_t count);
+
+// How many 4-bit codes differ.
+int64_t ck_count_changed_nibbles(const uint8_t *a, const uint8_t *b, int64_t bytes);
+
 // MARK: 8-bit dynamic map
 
 typedef enum {
