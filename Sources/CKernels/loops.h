@@ -26,5 +26,6 @@ typedef uint16_t halves __attribute__((vector_size(32)));
 
 #include "loops_convert.h"
 #include "loops_products.h"
+#include "loops_panels.h"
 #include "loops_functions.h"
 #include "loops_low_rank.h"

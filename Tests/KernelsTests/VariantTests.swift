@@ -7,6 +7,7 @@ import Testing
     @Test func conversions() { ConversionChecks.run() }
     @Test func quantization() { QuantizationChecks.run() }
     @Test func vectors() { VectorChecks.run() }
+    @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
@@ -15,6 +16,7 @@ import Testing
         ConversionChecks.run()
         QuantizationChecks.run()
         VectorChecks.run()
+        PanelChecks.run()
         LowRankChecks.run()
     }
 
