@@ -82,7 +82,10 @@ let package = Package(
                 "Models",
             ]),
         layer(
-            "Adapters", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+            "Adapters",
+            [
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+            ]),
         layer(
             "Verification",
             [
@@ -128,7 +131,9 @@ let package = Package(
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
                 "Tensors",
             ]),
-        tests("Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Tensors"]),
+        tests(
+            "Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
+            fixtures: true),
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),

@@ -137,12 +137,18 @@ public final class BundleWriter {
     // MARK: Going on with an interrupted run
 
     /// What has been written up to the end of a weight, for a run that goes on from a kept file.
-    public struct Progress: Codable, Equatable, Sendable {
+    public struct Progress: Equatable, Sendable {
         /// Bytes and SHA-256 of each tensor so far, padding included.
         public var sizes: [Int]
         public var digests: [String]
         /// The texts that describe quantized weights, which are written at the end.
         public var quantStates: [String: String]
+
+        public init(sizes: [Int] = [], digests: [String] = [], quantStates: [String: String] = [:]) {
+            self.sizes = sizes
+            self.digests = digests
+            self.quantStates = quantStates
+        }
     }
 
     /// Ends the current tensor and waits until all of it is on disk.

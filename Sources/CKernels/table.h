@@ -33,6 +33,9 @@ typedef struct {
     void (*nf4_multiply)(
         const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
 
+    ck_keep_sums (*keep_sums)(const ck_keep_run *run, float t);
+    void (*keep_codes)(const ck_keep_run *run, float t, uint8_t *codes);
+
     float (*dot)(const float *x, const float *y, int64_t count);
     float (*dot_f16)(const void *w, const float *x, int64_t count);
     float (*dot_bf16)(const void *w, const float *x, int64_t count);

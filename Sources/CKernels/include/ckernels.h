@@ -80,6 +80,42 @@ void ck_nf4_dequantize(const ck_nf4_tensor *tensor, int64_t start, int64_t count
 void ck_nf4_multiply(
     const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
 
+// MARK: A change of 4-bit weights, rounded onto their own grid
+
+// The 16 levels of a map, as the loops want them.
+typedef struct {
+    float map[16];
+    float thresholds[16];  // float32 midpoints; the last is infinite
+    int32_t exchange[15];  // the bits of level k against those of level k + 1
+    int32_t first;         // the bits of level 0
+} ck_levels;
+
+// False when the levels do not ascend strictly, or are not finite.
+bool ck_keep_levels(const float *map, ck_levels *levels);
+
+// `count` weights and the change that each should have, in units of the caller's choice: weight = level * scale, and
+// step is the change over the scale. The four arrays are the caller's.
+typedef struct {
+    ck_levels levels;
+    float *level, *step, *scale, *delta;
+    int64_t count;
+    double squared_weight, product, squared_delta;  // sums of weight^2, weight * delta, delta^2
+} ck_keep_run;
+
+// Fills the arrays and the three sums from elements start ..< start + count of a tensor; scales and changes are
+// multiplied by `unit`, a power of two. Elements of a block whose scale is no normal number get a scale and a step of 0.
+void ck_keep_prepare(
+    const ck_nf4_tensor *tensor, int64_t start, int64_t count, float unit, const float *delta, ck_keep_run *run);
+
+// e is what an element changes by when level + t step is rounded to the nearest level. The same bits in every variant.
+typedef struct {
+    double product, squared;  // sums of e * delta and e^2
+} ck_keep_sums;
+ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t);
+
+// The codes of those levels, one to a byte.
+void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes);
+
 // MARK: 8-bit dynamic map
 
 typedef enum {
