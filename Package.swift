@@ -60,6 +60,7 @@ let package = Package(
         layer("Architecture", ["Tensors"]),
 
         // Layer 2: numbers and files.
+        layer("LinearAlgebra", ["Bytes", "Tensors", "Kernels"]),
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
         layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization"]),
         layer(
@@ -97,8 +98,9 @@ let package = Package(
         layer(
             "CrayonKit",
             [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters", "Verification",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
+                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters",
+                "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -114,6 +116,7 @@ let package = Package(
         tests("Tensors", ["Bytes"]),
         tests("Kernels", ["Bytes", "Tensors"]),
         tests("Architecture", ["Tensors"]),
+        tests("LinearAlgebra", ["Bytes", "Kernels", "Tensors"]),
         tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
         tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors"]),
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "JSON", "Quantization", "Tensors"]),

@@ -29,6 +29,8 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .silu_multiply = CK_NAME(silu_multiply),
     .quick_gelu = CK_NAME(quick_gelu),
     .rotate_half = CK_NAME(rotate_half),
+    .panel_multiply = CK_NAME(panel_multiply),
+    .panel_accumulate = CK_NAME(panel_accumulate),
     .low_rank_product = CK_NAME(low_rank_product),
     .merge_sums = CK_NAME(merge_sums),
 };

@@ -56,6 +56,10 @@ typedef struct {
         int64_t columns, int64_t depth, float *target, int64_t target_stride);
     void (*merge_sums)(
         const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
+    void (*panel_multiply)(
+        const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
+    void (*panel_accumulate)(
+        const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g);
 } ck_table;
 
 extern ck_table ck_kernels;  // the selected variant; constant after start-up

@@ -105,3 +105,12 @@ void ck_add_merge_sums(
     const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total) {
     ck_kernels.merge_sums(base, delta, merged, count, total);
 }
+
+void ck_panel_multiply(
+    const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds) {
+    ck_kernels.panel_multiply(a, stride, rows, count, v, y, adds);
+}
+
+void ck_panel_accumulate(const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g) {
+    ck_kernels.panel_accumulate(a, stride, rows, count, y, g);
+}

@@ -8,6 +8,7 @@ import Testing
     @Test func quantization() { QuantizationChecks.run() }
     @Test func gridRuns() { GridRunChecks.run() }
     @Test func vectors() { VectorChecks.run() }
+    @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
@@ -17,6 +18,7 @@ import Testing
         QuantizationChecks.run()
         GridRunChecks.run()
         VectorChecks.run()
+        PanelChecks.run()
         LowRankChecks.run()
     }
 

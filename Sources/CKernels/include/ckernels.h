@@ -187,6 +187,16 @@ typedef struct {
 } ck_comparison;
 ck_comparison ck_compare(const float *reference, const float *value, int64_t count);
 
+// MARK: Panels of 16 columns
+
+// y[rows][16] = A[rows][count] V[count][16], added to what y holds where `adds`. Rows of A are `stride` elements apart.
+// A row's result depends on the variant and on the counts alone, not on its neighbours.
+void ck_panel_multiply(
+    const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
+
+// g[count][16] += A[rows][count]^T Y[rows][16], the rows taken in ascending order.
+void ck_panel_accumulate(const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g);
+
 // MARK: Low-rank products
 
 // target[i][j] = sum over k of left[i][k] right[k][j], row-major, strides in elements.
