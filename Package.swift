@@ -139,6 +139,10 @@ let package = Package(
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
+        tests("CrayonKit"),
+        // Run the built command, which `swift build --build-tests` puts beside them.
+        .testTarget(
+            name: "CommandTests", dependencies: ["crayon"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17

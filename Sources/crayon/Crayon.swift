@@ -35,6 +35,10 @@ struct Crayon: ParsableCommand {
         } catch  where exitCode(for: error) == .validationFailure {
             Output.note(fullMessage(for: error))
             exit(withError: ExitCode(2))
+        } catch  where exitCode(for: error) == .failure && !(error is ExitCode) {
+            // 1 is kept for what was looked at and did not hold.
+            Output.note("error: \(fullMessage(for: error))")
+            exit(withError: ExitCode(2))
         } catch {
             exit(withError: error)
         }
