@@ -1,4 +1,5 @@
 import Architecture
+public import BundleFormat
 public import Bytes
 import Tensors
 
@@ -27,6 +28,11 @@ extension Adapter {
             try add(AdapterFactor(replacement.tensor))
         }
         return hasher.finish()
+    }
+
+    /// What a bundle's history says of an adapter that went into it.
+    public func source(named name: String) throws(CrayonError) -> BundleSource {
+        BundleSource(name: name, origin: "adapter", byteCount: byteCount, sha256: try digest().description)
     }
 
     /// Bytes of all its numbers.

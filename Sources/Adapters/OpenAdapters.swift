@@ -51,16 +51,18 @@ public func openAdapter(_ argument: String, baseIsResidual: Bool = false) throws
 
 /// Opens one adapter with a weight: `ADAPTER=0.5`, or `ADAPTER` for 1. A path that exists is taken as it is.
 /// - Throws: `CrayonError` as `openAdapter` does, and for a weight that is no number.
-public func openWeightedAdapter(_ argument: String) throws(CrayonError) -> (adapter: Adapter, weight: Double) {
+public func openWeightedAdapter(
+    _ argument: String, baseIsResidual: Bool = false
+) throws(CrayonError) -> (adapter: Adapter, weight: Double) {
     guard !FileManager.default.fileExists(atPath: argument), let equals = argument.lastIndex(of: "=") else {
-        return (try openAdapter(argument), 1)
+        return (try openAdapter(argument, baseIsResidual: baseIsResidual), 1)
     }
     let text = argument[argument.index(after: equals)...]
     guard let weight = Double(text), weight.isFinite else {
         throw CrayonError(
             .usage, in: argument, item: "weight", found: "'\(text)'", expected: "a number, as in ADAPTER=0.5")
     }
-    return (try openAdapter(String(argument[..<equals])), weight)
+    return (try openAdapter(String(argument[..<equals]), baseIsResidual: baseIsResidual), weight)
 }
 
 private func setsOrError(_ path: String) throws(CrayonError) -> [Adapter] {

@@ -36,9 +36,31 @@ extension BundleRewrite {
         if isActive { keepsProbes = false }
     }
 
+    /// Puts an adapter in the place of a set, active as that was.
+    /// - Throws: `CrayonError` as `add` and `removeSet` do.
+    public mutating func replaceSet(_ name: String, with adapter: Adapter) throws(CrayonError) {
+        let isActive = try takeSet(name).isActive
+        try add(adapter, as: name, isActive: isActive)
+        try checkEntry(without: name)
+    }
+
     /// Takes a set out.
     /// - Throws: `CrayonError` when the bundle has no such set, or the crayon prompt could not enter without it.
     public mutating func removeSet(_ name: String) throws(CrayonError) {
+        _ = try takeSet(name)
+        try checkEntry(without: name)
+    }
+
+    private func checkEntry(without name: String) throws(CrayonError) {
+        if model.crayon?.entry == .lowRank, !model.lowRankSets.contains(where: { $0.input == .crayon }) {
+            throw CrayonError(
+                .usage, in: base.place, item: "set '\(name)'", found: "the only set that reads the crayon prompt",
+                expected: "one that can go: without it the crayon prompt would not enter the backbone",
+                advice: "Put another such set in its place.")
+        }
+    }
+
+    private mutating func takeSet(_ name: String) throws(CrayonError) -> LowRankSet {
         guard let index = model.lowRankSets.firstIndex(where: { $0.name == name }) else {
             let names = model.lowRankSets.map { "'\($0.name)'" }
             throw CrayonError(
@@ -46,16 +68,11 @@ extension BundleRewrite {
                 expected: names.isEmpty ? "a bundle with low-rank sets" : "one of " + names.joined(separator: ", "))
         }
         let set = model.lowRankSets.remove(at: index)
-        if model.crayon?.entry == .lowRank, !model.lowRankSets.contains(where: { $0.input == .crayon }) {
-            throw CrayonError(
-                .usage, in: base.place, item: "set '\(name)'", found: "the only set that reads the crayon prompt",
-                expected: "one that can go: without it the crayon prompt would not enter the backbone",
-                advice: "Replace it, or run the model with --without-crayon.")
-        }
         let prefix = "adapters.\(name)."
         removeWeights { $0.role.rawValue.hasPrefix(prefix) }
         files.removeAll { $0.name.hasPrefix("adapters/\(name)/") }
         if set.isActive { keepsProbes = false }
+        return set
     }
 }
 

@@ -1,3 +1,4 @@
+import Architecture
 import BundleFormat
 public import Bytes
 import Checkpoints
@@ -17,33 +18,51 @@ public struct AdapterMerge: Sendable {
     }
 
     public let base: any BaseModel
-    /// One adapter: several become one by `AdapterCombination`.
-    public let adapter: Adapter
     public let options: MergeOptions
     /// What the adapters are called in reports.
     public let names: [String]
-    /// A set of the base that the adapter is: merged, it goes.
-    public let mergedSet: String?
+    /// Several have become one.
+    let adapter: Adapter
+    /// Sets of the base that were named: merged, they go.
+    let ownSets: [String]
+    /// Whether the merge changes nothing but the rounding: the base's own active sets, each with its full weight.
+    let keepsAnswers: Bool
 
+    /// - Parameters:
+    ///   - members: adapters with their weights; not none.
+    ///   - names: what reports call them.
+    ///   - method: how several become one, or one of another weight than 1.
     /// - Throws: `CrayonError` for adapters that are no change of a weight, that do not fit the base, and for options that
     ///   make no sense.
     public init(
-        base: any BaseModel, adapter: Adapter, names: [String], mergedSet: String? = nil, options: MergeOptions
+        base: any BaseModel, members: [(adapter: Adapter, weight: Double)], names: [String],
+        method: CombinationMethod = .cat, combination: CombinationOptions = CombinationOptions(), options: MergeOptions
     ) throws(CrayonError) {
         try options.check()
-        if let reason = adapter.reasonAgainstMerging {
-            throw CrayonError(
-                .unsupported, in: adapter.place, item: "adapter '\(adapter.name)'", found: reason,
-                expected: "pairs that act at every position on what the layer reads",
-                advice: "Keep them beside the weights: 'crayon adapter add', or 'crayon adapter convert'.")
+        for (adapter, _) in members {
+            if let reason = adapter.reasonAgainstMerging, options.rounding != .beside {
+                throw CrayonError(
+                    .unsupported, in: adapter.place, item: "adapter '\(adapter.name)'", found: reason,
+                    expected: "pairs that act at every position on what the layer reads",
+                    advice: "Keep them beside the weights: 'crayon adapter add', or 'crayon adapter convert'.")
+            }
+            try adapter.check(against: base)
+            if let source = options.source { try adapter.check(against: source) }
         }
-        try adapter.check(against: base)
-        if let source = options.source { try adapter.check(against: source) }
+        let isPlain = members.count == 1 && members[0].weight == 1
         self.base = base
-        self.adapter = adapter
+        self.adapter =
+            isPlain
+            ? members[0].adapter : try AdapterCombination.combine(members, method: method, options: combination)
         self.names = names
-        self.mergedSet = mergedSet
         self.options = options
+        let bundle = (base as? BundleBase)?.bundle
+        let own = members.filter { $0.adapter.place == bundle?.place }
+        let active = Set(bundle?.configuration.lowRankSets.filter(\.isActive).map(\.name) ?? [])
+        ownSets = own.map(\.adapter.name)
+        keepsAnswers =
+            own.count == members.count && method == .cat
+            && own.allSatisfy { $0.weight == 1 && active.contains($0.adapter.name) }
     }
 
     /// - Parameters:
@@ -66,6 +85,12 @@ public struct AdapterMerge: Sendable {
             }
             if resume.discardedEarlierRun {
                 report.warnings.append("an interrupted run was thrown away; --resume would have gone on with it")
+            }
+            let low = report.layers.filter { $0.deltaRatio > 0 && $0.retained < MergeOptions.expectedRetention }
+            if let worst = low.min(by: { $0.retained < $1.retained }) {
+                report.warnings.append(
+                    "\(low.count) of \(report.layers.count) weights retain less than half of their delta, '\(worst.name)' "
+                        + "\(WeightMerge.percent(worst.retained)): --source, --rounding keep or beside retain it")
             }
             resume.remove()
             return report

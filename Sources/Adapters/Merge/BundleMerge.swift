@@ -22,15 +22,15 @@ struct BundleMerge {
         }
         var rewrite = BundleRewrite(bundle)
         var report = MergeReport(base: bundle.place, output: output, adapters: merge.names)
-        if let set = merge.mergedSet {
-            try rewrite.removeSet(set)
-            // A set that acted acts on: the answers are the same but for rounding.
-            rewrite.keepsProbes = bundle.configuration.lowRankSets.contains { $0.name == set && $0.isActive }
-        } else {
-            rewrite.keepsProbes = false
-        }
+        for set in merge.ownSets { try rewrite.removeSet(set) }
+        // A set that acted acts on: the answers are the same but for rounding.
+        rewrite.keepsProbes = merge.keepsAnswers
         if !rewrite.keepsProbes, !bundle.probes.isEmpty {
-            report.warnings.append("recorded answers are left out: the merged model is another than the one that gave them")
+            report.warnings.append(
+                "recorded answers are left out: the merged model is another than the one that gave them")
+        }
+        if merge.options.rounding == .beside {
+            return try writeBeside(rewrite, report, to: output, resume, progress)
         }
         var entries: [String: BundleWeight] = [:]
         for entry in bundle.manifest.weights where entry.part != .adapters { entries[entry.sourceName] = entry }
@@ -40,20 +40,11 @@ struct BundleMerge {
             guard let entry = entries[work.weight.name] else { preconditionFailure("a weight of the base") }
             try set(work, entry, weights, in: &rewrite)
         }
-        let step = BundleStep(
-            kind: "merge", producer: Producer.name, options: options(),
-            sources: [
-                BundleSource(
-                    name: merge.adapter.name, origin: "adapter", byteCount: merge.adapter.byteCount,
-                    sha256: try merge.adapter.digest().description)
-            ])
         let isProbed = rewrite.keepsProbes && !bundle.probes.isEmpty
         let manifest = try rewrite.write(
-            to: output, step: step, resume: resume,
-            measure: isProbed ? { (reader) throws(CrayonError) in try reader.measureProbes() } : nil
-        ) { tensor, done, total in
-            progress(AdapterMerge.Progress(tensor: tensor, done: done, total: total))
-        }
+            to: output, step: try step(), resume: resume,
+            measure: isProbed ? { (reader) throws(CrayonError) in try reader.measureProbes() } : nil,
+            progress: { progress(AdapterMerge.Progress(tensor: $0, done: $1, total: $2)) })
         let measures = manifest.history.last?.measures ?? [:]
         for work in plan.works {
             if case .pair = work.kind, let values = measures[work.weight.name] {
@@ -63,6 +54,29 @@ struct BundleMerge {
             }
         }
         return report
+    }
+
+    /// The pairs become a set of their own: exact, and the same answers where they were sets before.
+    private func writeBeside(
+        _ rewrite: BundleRewrite, _ report: MergeReport, to output: String, _ resume: ResumeFolder,
+        _ progress: (AdapterMerge.Progress) -> Void
+    ) throws(CrayonError) -> MergeReport {
+        var rewrite = rewrite
+        var report = report
+        let keepsProbes = rewrite.keepsProbes
+        try rewrite.add(merge.adapter, as: merge.adapter.name)
+        rewrite.keepsProbes = keepsProbes
+        try rewrite.write(
+            to: output, step: try step(), resume: resume,
+            progress: { progress(AdapterMerge.Progress(tensor: $0, done: $1, total: $2)) })
+        report.beside = [merge.adapter.name]
+        return report
+    }
+
+    private func step() throws(CrayonError) -> BundleStep {
+        BundleStep(
+            kind: "merge", producer: Producer.name, options: options(),
+            sources: [try merge.adapter.source(named: merge.adapter.name)])
     }
 
     private func set(
@@ -75,12 +89,16 @@ struct BundleMerge {
         case .pair(let module):
             entry.coding = try coding(entry.coding, rule)
             rewrite.set(entry, measures: MergedLayer.measureNames) { () throws(CrayonError) in
-                let result = try weights.merge(module, into: base.stored(work.weight.name), named: work.weight.name, rule: rule)
+                let result = try weights.merge(
+                    module, into: base.stored(work.weight.name), named: work.weight.name, rule: rule)
                 return (result.weight, result.layer.measures)
             }
         case .bias(let module):
             rewrite.set(entry) { () throws(CrayonError) in
-                (.dense(try weights.addBias(of: module, to: base.stored(work.weight.name), named: work.weight.name)), [:])
+                (
+                    .dense(try weights.addBias(of: module, to: base.stored(work.weight.name), named: work.weight.name)),
+                    [:]
+                )
             }
         case .replacement(let tensor):
             guard entry.coding.kind == .plain || entry.coding.kind == .packed else {

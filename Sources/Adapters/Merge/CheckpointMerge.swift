@@ -30,10 +30,18 @@ struct CheckpointMerge {
                 .usage, in: output, found: "a bundle for a checkpoint", expected: "a folder",
                 advice: "Merge into a folder and quantize that, or quantize first and merge with --source.")
         }
+        guard merge.options.rounding != .beside else {
+            throw CrayonError(
+                .usage, in: "--rounding", found: "beside",
+                expected: "a bundle, which can hold pairs beside its weights",
+                advice: "A checkpoint's adapter stays a folder of its own.")
+        }
         let plan = try MergePlan(merge.adapter, base: merge.base)
         let kinds = Dictionary(uniqueKeysWithValues: plan.works.map { ($0.weight.name, $0.kind) })
         let items = try merge.base.weights.map { (weight) throws(CrayonError) in
-            Item(weight: weight, kind: kinds[weight.name], declarations: try declarations(of: weight, kinds[weight.name]))
+            Item(
+                weight: weight, kind: kinds[weight.name], declarations: try declarations(of: weight, kinds[weight.name])
+            )
         }
         var report = MergeReport(base: merge.base.place, output: output, adapters: merge.names)
         let small = try carriedFiles()
@@ -177,8 +185,10 @@ struct CheckpointMerge {
         try smallFiles(beside: checkpoint.place).map { (file) throws(CrayonError) in
             guard file.name == "config.json", let denseType else { return (file.name, file.region.array) }
             let place = "\(checkpoint.place): \(file.name)"
-            var config = try JSONReader(JSONValue.parse(file.region, name: place, limits: .init(depth: 64)), place: place)
-                .object
+            var config = try JSONReader(
+                JSONValue.parse(file.region, name: place, limits: .init(depth: 64)), place: place
+            )
+            .object
             config["quantization_config"] = nil
             let key = config["dtype"] != nil ? "dtype" : "torch_dtype"
             config[key] = denseType.torchName.map(JSONValue.string)

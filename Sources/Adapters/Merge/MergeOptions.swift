@@ -18,6 +18,8 @@ public struct MergeOptions: Sendable {
         case keep
         /// Dequantize, add, quantize again: bitsandbytes' bytes, and most of a small delta lost.
         case plain
+        /// Not at all: the pairs lie beside the weights of a bundle, and nothing is lost.
+        case beside
     }
 
     public var into: Target

@@ -10,6 +10,8 @@ public struct MergeReport: Codable, Equatable, Sendable {
     public var layers: [MergedLayer]
     /// Tensors that were put in the place of the base's, and biases that were added to.
     public var replaced: [String]
+    /// Sets that were put beside the weights instead.
+    public var beside: [String]
     public var warnings: [String]
 
     public init(base: String, output: String, adapters: [String]) {
@@ -18,6 +20,7 @@ public struct MergeReport: Codable, Equatable, Sendable {
         self.adapters = adapters
         layers = []
         replaced = []
+        beside = []
         warnings = []
     }
 

@@ -123,6 +123,7 @@ struct WeightMerge: Sendable {
                     base, adding: delta, name: name, place: place)
             case .plain:
                 try PlainRequantization(scaleCodes: rule).merge(base, adding: delta, name: name, place: place)
+            case .beside: preconditionFailure("nothing is merged then")
             }
         return Result(weight: .nf4(merged.tensor), layer: MergedLayer(name, merged))
     }

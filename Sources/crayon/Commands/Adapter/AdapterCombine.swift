@@ -45,7 +45,7 @@ struct AdapterCombine: ParsableCommand {
 
     func run() throws {
         let combined = try AdapterCombination.combine(
-            adapters.map(openWeightedAdapter), method: method,
+            adapters.map { try openWeightedAdapter($0) }, method: method,
             options: CombinationOptions(density: density, majoritySign: majoritySign, seed: seed))
         let display = ProgressDisplay(quiet: quiet)
         try PEFTFolder.write(combined, to: output, overwrites: overwrite) { tensor, done, total in
