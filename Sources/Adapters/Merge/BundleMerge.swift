@@ -86,31 +86,21 @@ struct BundleMerge {
         let rule = entry.coding.codeRule.flatMap(Dynamic8Kernel.Rule.init(rawValue:)) ?? .bitsandbytesCPU
         let base = merge.base
         switch work.kind {
-        case .pair(let module):
+        case .pair(let module, let whole):
             entry.coding = try coding(entry.coding, rule)
             rewrite.set(entry, measures: MergedLayer.measureNames) { () throws(CrayonError) in
-                let result = try weights.merge(
-                    module, into: base.stored(work.weight.name), named: work.weight.name, rule: rule)
+                let stored = try weights.stored(work.weight, over: whole, in: base)
+                let result = try weights.merge(module, into: stored, named: work.weight.name, rule: rule)
                 return (result.weight, result.layer.measures)
             }
-        case .bias(let module):
+        case .bias(let module, let whole):
             rewrite.set(entry) { () throws(CrayonError) in
-                (
-                    .dense(try weights.addBias(of: module, to: base.stored(work.weight.name), named: work.weight.name)),
-                    [:]
-                )
+                let stored = try weights.stored(work.weight, over: whole, in: base)
+                return (.dense(try weights.addBias(of: module, to: stored, named: work.weight.name)), [:])
             }
         case .replacement(let tensor):
-            guard entry.coding.kind == .plain || entry.coding.kind == .packed else {
-                throw CrayonError(
-                    .unsupported, in: merge.adapter.place, item: "tensor '\(tensor.name)'",
-                    found: "a whole weight in the place of one that is \(entry.coding.label) in the bundle",
-                    expected: "a weight that the bundle keeps in 16 or 32 bits",
-                    advice: "Merge into the checkpoint that the bundle was made from, and quantize that.")
-            }
-            let type = entry.coding.type
             rewrite.set(entry) { () throws(CrayonError) in
-                (.dense(try weights.cast(tensor, to: type, named: work.weight.name)), [:])
+                (try weights.stored(work.weight, over: tensor, in: base), [:])
             }
         }
     }

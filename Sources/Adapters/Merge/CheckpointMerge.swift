@@ -122,8 +122,18 @@ struct CheckpointMerge {
         guard weight.storage == .nf4 else {
             return [.init(name: weight.name, type: weight.type, shape: weight.shape)]
         }
-        return componentNames(of: weight).compactMap { checkpoint.tensor($0) }.map(SafetensorsWriter.Declaration.init)
+        let state = weight.name + NF4Tensor.Component.quantState.rawValue
+        let components = componentNames(of: weight).compactMap { checkpoint.tensor($0) }
+        guard case .pair? = kind else { return components.map(SafetensorsWriter.Declaration.init) }
+        return components.map { tensor in
+            guard tensor.name == state else { return .init(tensor) }
+            return .init(name: state, type: tensor.type, shape: Shape([tensor.region.count + Self.stateRoom]))
+        }
     }
+
+    /// The text that describes a 4-bit weight has the mean of its scales in it, which a merge changes, and its length with
+    /// it, while the header has to say it first. So the text gets room for the longest number, and spaces behind it.
+    private static let stateRoom = 24
 
     /// The names of a 4-bit weight's tensors, in the file's order.
     private func componentNames(of weight: BaseWeight) -> [String] {
@@ -134,19 +144,15 @@ struct CheckpointMerge {
     private func make(_ item: Item) throws(CrayonError) -> ([Tensor], MergedLayer?) {
         let name = item.weight.name
         switch item.kind {
-        case .pair(let module)?:
-            let result = try weights.merge(module, into: merge.base.stored(name), named: name)
+        case .pair(let module, let whole)?:
+            let stored = try weights.stored(item.weight, over: whole, in: merge.base)
+            let result = try weights.merge(module, into: stored, named: name)
             return (try tensors(result.weight, item), result.layer)
-        case .bias(let module)?:
-            let sum = try weights.addBias(of: module, to: merge.base.stored(name), named: name)
+        case .bias(let module, let whole)?:
+            let stored = try weights.stored(item.weight, over: whole, in: merge.base)
+            let sum = try weights.addBias(of: module, to: stored, named: name)
             return ([try weights.cast(sum, to: denseType ?? sum.type, named: name)], nil)
         case .replacement(let tensor)?:
-            guard item.weight.storage == .dense || denseType != nil else {
-                throw CrayonError(
-                    .unsupported, in: merge.adapter.place, item: "tensor '\(tensor.name)'",
-                    found: "a whole weight in the place of a 4-bit one", expected: "a base in 16 or 32 bits",
-                    advice: "Give --into bf16, or merge into the 16-bit checkpoint.")
-            }
             return ([try weights.cast(tensor, to: denseType ?? item.weight.type, named: name)], nil)
         case nil:
             guard let denseType, item.weight.type.isFloat else {
@@ -167,6 +173,12 @@ struct CheckpointMerge {
             var parts: [String: Tensor] = [:]
             for part in tensor.components(named: item.weight.name) { parts[part.name] = part }
             return try item.declarations.map { (declaration) throws(CrayonError) in
+                if declaration.name == item.weight.name + NF4Tensor.Component.quantState.rawValue {
+                    var text = Array(tensor.quantState.text.utf8)
+                    precondition(text.count <= declaration.byteCount)
+                    text += [UInt8](repeating: UInt8(ascii: " "), count: declaration.byteCount - text.count)
+                    return Tensor(name: declaration.name, bytes: text)
+                }
                 guard let part = parts[declaration.name], part.region.count == declaration.byteCount else {
                     throw CrayonError(
                         .unsupported, in: checkpoint.place, item: "tensor '\(declaration.name)'",

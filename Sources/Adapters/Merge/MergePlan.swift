@@ -9,16 +9,17 @@ struct MergePlan {
     }
 
     enum Kind: Sendable {
-        case pair(AdapterModule)
+        /// With the whole weight that the adapter brings for the module, if it does (an embedding that was resized, say).
+        case pair(AdapterModule, over: Tensor?)
         /// The bias of a pair is added to the module's.
-        case bias(AdapterModule)
+        case bias(AdapterModule, over: Tensor?)
         case replacement(Tensor)
     }
 
     let works: [Work]
 
     /// - Precondition: the adapter was checked against the base.
-    /// - Throws: `CrayonError` for a pair's bias at a module that has none, and for two things to be done to one weight.
+    /// - Throws: `CrayonError` for a pair's bias at a module that has none, and a whole weight for a quantized one.
     init(_ adapter: Adapter, base: any BaseModel) throws(CrayonError) {
         var kinds: [String: Kind] = [:]
         let names = Set(base.weights.map(\.name))
@@ -26,16 +27,22 @@ struct MergePlan {
         for weight in base.weights where weight.shape.rank == 2 {
             if let module = weight.module { weightOfModule[module] = weight.name }
         }
-        func set(_ name: String, _ kind: Kind) throws(CrayonError) {
-            guard kinds.updateValue(kind, forKey: name) == nil else {
+        var whole: [String: Tensor] = [:]
+        let storages = Dictionary(base.weights.map { ($0.name, $0.storage) }, uniquingKeysWith: { first, _ in first })
+        for replacement in adapter.replacements {
+            guard storages[replacement.name] == .dense else {
                 throw CrayonError(
-                    .unsupported, in: adapter.place, item: "tensor '\(name)'",
-                    found: "both a pair and a whole weight for it", expected: "one of the two")
+                    .unsupported, in: adapter.place, item: "tensor '\(replacement.tensor.name)'",
+                    found: "a whole weight in the place of one that is quantized in \(base.place)",
+                    expected: "a weight that the base has in 16 or 32 bits",
+                    advice: "Merge into the 16-bit checkpoint that the base was made from, and quantize that.")
             }
+            whole[replacement.name] = replacement.tensor
+            kinds[replacement.name] = .replacement(replacement.tensor)
         }
         for module in adapter.modules {
             guard let name = weightOfModule[module.path] else { preconditionFailure("'\(module.path)' was checked") }
-            try set(name, .pair(module))
+            kinds[name] = .pair(module, over: whole[name])
             guard module.bias != nil else { continue }
             let bias = "\(module.path).bias"
             guard names.contains(bias) else {
@@ -45,9 +52,8 @@ struct MergePlan {
                     expected: "'\(bias)' in the base \(base.place), which it could be added to",
                     advice: "Keep the adapter apart, or extract one without biases.")
             }
-            try set(bias, .bias(module))
+            kinds[bias] = .bias(module, over: whole[bias])
         }
-        for replacement in adapter.replacements { try set(replacement.name, .replacement(replacement.tensor)) }
         works = base.weights.compactMap { weight in kinds[weight.name].map { Work(weight: weight, kind: $0) } }
     }
 }

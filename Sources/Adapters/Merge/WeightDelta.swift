@@ -4,15 +4,14 @@ import Tensors
 
 /// What a pair adds to the weight beside it, in float32, made a run of elements at a time and never whole.
 ///
-/// The bits are those of PEFT's `get_delta_weight` on a CPU: the product in float32, times the scale, and for 16-bit factors
-/// rounded to their type.
+/// The bits are those of PEFT's `get_delta_weight` on a CPU: the product in float32, times the scale. 16-bit factors are widened
+/// first, as PEFT does on loading (`autocast_adapter_dtype`, on by default).
 struct WeightDelta: Sendable {
     /// `[rows, columns]` of the weight.
     let rows: Int
     let columns: Int
     private let depth: Int
     private let scale: Float
-    private let factorType: ElementType
     /// `[rows, depth]` and `[depth, columns]`.
     private let left: Matrix
     private let right: Matrix
@@ -24,8 +23,6 @@ struct WeightDelta: Sendable {
         let isTransposed = module.isTransposed || module.kind == .embedding
         depth = module.rank
         scale = Float(module.scale)
-        // PyTorch's product of two types would be an error; of 16-bit factors the type of B decides.
-        factorType = b.type == .bf16 || b.type == .f16 ? b.type : .f32
         left = isTransposed ? Self.transposed(a) : Self.widened(b)
         right = isTransposed ? Self.transposed(b) : Self.widened(a)
         rows = left.rows
@@ -50,7 +47,6 @@ struct WeightDelta: Sendable {
             at += height * width
         }
         VectorMath.scale(target, by: scale, count: elements.count)
-        if factorType != .f32 { Self.round(target, count: elements.count, to: factorType) }
     }
 
     /// Rounds float32 to what another type can hold.

@@ -46,6 +46,12 @@ struct WeightMerge: Sendable {
         return result
     }
 
+    /// A weight of the base, or the whole one that the adapter brings in its place, in the base's type as PEFT loads it.
+    func stored(_ weight: BaseWeight, over whole: Tensor?, in base: any BaseModel) throws(CrayonError) -> StoredWeight {
+        guard let whole else { return try base.stored(weight.name) }
+        return .dense(try cast(whole, to: weight.type, named: weight.name))
+    }
+
     /// A module's bias with that of its pair added: in float32, rounded once, as PEFT does for a dense layer.
     func addBias(
         of module: AdapterModule, to base: StoredWeight, named name: String
@@ -59,8 +65,6 @@ struct WeightMerge: Sendable {
         FloatConversion.widen(tensor, elements: 0..<count, into: &values)
         FloatConversion.widen(bias, elements: 0..<count, into: &added)
         VectorMath.scale(&added, by: Float(module.scale), count: count)
-        // PyTorch multiplies a 16-bit tensor by a number in its own type.
-        if bias.type != .f32 { WeightDelta.round(&added, count: count, to: bias.type) }
         VectorMath.add(added, into: &values, count: count)
         return try cast(Tensor(name: name, shape: tensor.shape, values: values), to: tensor.type, named: name)
     }
