@@ -4,8 +4,8 @@
     python keep_tradeoff.py                      1024 x 1024, rank 16, changes of 0.2 % to 10 %
     python keep_tradeoff.py --rows 2048 --columns 4096 --ratios 0.01
 
-W is a Gaussian weight after bitsandbytes NF4 (blocks of 64, double quantization); D a change of low rank whose factors are
-Gaussian, or heavy-tailed (Student's t with 3 degrees of freedom, rows scaled log-normally by 0.7). Columns, all norms
+W is a Gaussian weight after bitsandbytes NF4 (blocks of 64, double quantization); D a change of low rank whose factors
+are Gaussian, or heavy-tailed (Student's t with 3 degrees of freedom, rows scaled log-normally by 0.7). Columns, all norms
 Frobenius:
 
     keeps        <Q - W, D> / |D|^2
@@ -23,10 +23,13 @@ and by line:
     rows         a t for each row, as Crayon's KeepingRounder chooses it (independent of it: torch, whole tensors)
     bound        no NF4 tensor with these blocks, whatever its scales, that keeps as much has a smaller error
 
-The bound: |E - D|^2 = |E - t D|^2 + 2 (t - 1) <E, D> + (1 - t^2) |D|^2 for every E = Q - W, so that all Q that keep at least r have
-|E - D|^2 >= min |Q' - W - t D|^2 + (2 (t - 1) r + 1 - t^2) |D|^2 for every t >= 1. The minimum over all codes and all real scales is
-taken exactly, block by block (2,048 blocks of the weight): as a scale falls from infinity the codes change at 15 points for each element, and between
-two of them the error is a parabola.
+The bound: for every E = Q - W
+
+    |E - D|^2 = |E - t D|^2 + 2 (t - 1) <E, D> + (1 - t^2) |D|^2
+
+so that all Q that keep at least r have |E - D|^2 >= min |Q' - W - t D|^2 + (2 (t - 1) r + 1 - t^2) |D|^2 for every t >= 1.
+The minimum over all codes and all real scales is taken exactly, block by block, for 2,048 blocks of the weight: as a scale
+falls from infinity the codes change at 15 points for each element, and between two of them the error is a parabola.
 
 Needs torch, numpy and bitsandbytes. It takes a few minutes.
 """
@@ -55,7 +58,8 @@ class Case:
         self.packed, self.state = self.quantize(torch.randn(rows, columns, generator=make) * 0.02)
         self.weight = bnb.dequantize_4bit(self.packed, self.state)
         nested = self.state.state2
-        scale = nested.code[self.state.absmax.long()] * nested.absmax.repeat_interleave(256)[: self.state.absmax.numel()]
+        codes = self.state.absmax.long()
+        scale = nested.code[codes] * nested.absmax.repeat_interleave(256)[: len(codes)]
         self.scale = (scale + self.state.offset).repeat_interleave(BLOCK).reshape(rows, columns)
         assert torch.equal(self.nearest(self.weight), self.weight)
 
@@ -179,8 +183,10 @@ def line(name: str, case: Case, merged: Tensor, plain: float) -> float:
     outputs = [((error @ x).norm() / (case.delta @ x).norm()).item() for x in case.inputs]
     kept = (change * case.delta).sum(1) / case.delta.pow(2).sum(1)
     spread = " ".join(f"{q:5.2f}" for q in torch.quantile(kept, torch.tensor([0.05, 0.5, 0.95])).tolist())
+    of_weight = (error.norm() / case.weight.norm()).item()
+    moved = (change != 0).float().mean().item()
     print(f"  {name:14} {100 * case.retention(merged):6.1f} % {ratio:7.3f} {ratio / (plain or ratio):6.2f} x "
-          f"{100 * (error.norm() / case.weight.norm()).item():6.2f} % {100 * (change != 0).float().mean().item():6.2f} % "
+          f"{100 * of_weight:6.2f} % {100 * moved:6.2f} % "
           f"{inside:7.3f} {outputs[1]:7.3f} {outputs[0]:7.2f}   {spread}")
     return ratio
 
@@ -191,14 +197,15 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=1024)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--ratios", type=float, nargs="+", default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1])
+    parser.add_argument("--kinds", nargs="+", default=["gaussian", "heavy-tailed"])
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
-    for kind in ("gaussian", "heavy-tailed"):
+    for kind in args.kinds:
         for ratio in args.ratios:
             case = Case(args.rows, args.columns, args.rank, ratio, kind, args.seed)
             print(f"{kind}, {100 * ratio:g} % of |W|")
-            print(f"  {'':14} {'keeps':>8} {'error':>7} {'plain':>8} {'of W':>8} {'moved':>8} {'inside':>7} {'reads':>7} "
-                  f"{'any x':>7}   rows")
+            print(f"  {'':14} {'keeps':>8} {'error':>7} {'plain':>8} {'of W':>8} {'moved':>8} {'inside':>7} "
+                  f"{'reads':>7} {'any x':>7}   rows")
             plain = line("plain", case, case.plain(), 0)
             for wanted in (0.8, 0.95):
                 line("one t", case, case.one(wanted), plain)

@@ -2,8 +2,8 @@ import CKernels
 
 /// A run of 4-bit weights and the change that each should have, ready to be rounded onto the weights' own grid.
 ///
-/// At amplification t an element moves to the level nearest to `weight + t delta` under the scale that its block has, a tie
-/// going to the lower level. Results are the same bits whatever the kernels' variant. For one thread at a time.
+/// At amplification t an element moves to the level nearest to `weight + t delta` under the scale that its block has, a
+/// tie going to the lower level. Results are the same bits whatever the kernels' variant. For one thread at a time.
 public final class GridRun {
     private var run = ck_keep_run()
     private let storage: UnsafeMutablePointer<Float>

@@ -3,8 +3,8 @@ import Kernels
 import Quantization
 import Tensors
 
-/// New scales for blocks whose largest element is to go well beyond the largest level, as with a change that is not small
-/// against the weight, or a block of zeros. The nested scales and the offset stay.
+/// New scales for blocks whose largest element is to go well beyond the largest level, as with a change that is not
+/// small against the weight, or a block of zeros. The nested scales and the offset stay.
 ///
 /// Tasks fill disjoint blocks.
 struct OutgrownScales: @unchecked Sendable {
@@ -42,8 +42,8 @@ struct OutgrownScales: @unchecked Sendable {
         }
     }
 
-    /// Gives each block of a range that outgrew its scale another one, and its elements the codes for it, where that brings
-    /// the block nearer to the weight plus `changes`.
+    /// Gives each block of a range that outgrew its scale another one, and its elements the codes for it, where that
+    /// brings the block nearer to the weight plus `changes`.
     func fit(elements: Range<Int>, changes: UnsafePointer<Float>, codes: UnsafeMutablePointer<UInt8>) {
         let size = base.blockSize
         let blocks = elements.lowerBound / size..<(elements.upperBound - 1) / size + 1

@@ -19,8 +19,8 @@ public struct MergedWeight: Sendable {
     public internal(set) var curve: [KeepingRounder.CurvePoint]?
 }
 
-/// The merge that peers do: dequantize to the weight's type, add the change in float32, quantize with the same block sizes.
-/// The bytes are bitsandbytes' of `quantize_4bit(dequantize_4bit(W).float() + delta)`.
+/// The merge that peers do: dequantize to the weight's type, add the change in float32, quantize with the same block
+/// sizes. The bytes are bitsandbytes' of `quantize_4bit(dequantize_4bit(W).float() + delta)`.
 public struct PlainRequantization: Sendable {
     /// How scales become codes; block sizes and nesting are the base's.
     public var scaleCodes: Dynamic8Kernel.Rule

@@ -3,8 +3,8 @@ import Kernels
 import Quantization
 import Tensors
 
-/// The amplification of each row. A row minimises `|E - D|^2 + emphasis |D|^2 (1 - r)^2`, r being its retention; on its own curve
-/// that is where `t = 1 + emphasis (1 - r(t))`. The right side falls with t, so there is one crossing.
+/// The amplification of each row. A row minimises `|E - D|^2 + emphasis |D|^2 (1 - r)^2`, r being its retention; on its
+/// own curve that is where `t = 1 + emphasis (1 - r(t))`. The right side falls with t, so there is one crossing.
 extension RowCurves {
     /// The first point of a piece's grid at or beyond its crossing; nil when there is none.
     private func crossing(_ piece: Int, emphasis: Double) -> Int? {
@@ -44,8 +44,8 @@ extension RowCurves {
         return sums
     }
 
-    /// The amplification of every piece: its crossing, found by bisection on the piece itself. Where the retention jumps over
-    /// it, the better side.
+    /// The amplification of every piece: its crossing, found by bisection on the piece itself. Where the retention
+    /// jumps over it, the better side.
     func amplifications(emphasis: Double, delta: DeltaSource) throws(CrayonError) -> [Float] {
         var chosen = [Float](repeating: 1, count: pieces.count)
         try chosen.withUnsafeMutableBufferPointer { (chosen) throws(CrayonError) in
