@@ -84,7 +84,8 @@ let package = Package(
         layer(
             "Adapters",
             [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
+                "BundleFormat",
             ]),
         layer(
             "Verification",
