@@ -85,7 +85,7 @@ let package = Package(
             "Adapters",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat",
+                "BundleFormat", "Models",
             ]),
         layer(
             "Verification",
@@ -133,11 +133,16 @@ let package = Package(
                 "Tensors",
             ]),
         tests(
-            "Adapters", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
+            "Adapters",
+            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
             fixtures: true),
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
+        tests("CrayonKit"),
+        // Run the built command, which `swift build --build-tests` puts beside them.
+        .testTarget(
+            name: "CommandTests", dependencies: ["crayon"], exclude: ["Fixtures"], swiftSettings: swiftSettings),
         .testTarget(name: "LayeringTests", swiftSettings: swiftSettings),
     ],
     cxxLanguageStandard: .cxx17

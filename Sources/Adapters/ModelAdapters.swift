@@ -13,28 +13,15 @@ extension Adapter {
     /// - Throws: `CrayonError` for what cannot be opened.
     static func sets(ofModel path: String) throws(CrayonError) -> [Adapter] {
         let model = try openModel(path: path)
-        var entries: [Role: SetEntry] = [:]
-        if let bundle = model as? BundleReader {
-            for weight in bundle.manifest.weights {
-                let isQuantized = weight.coding.kind == .nf4 || weight.coding.kind == .int8
-                entries[weight.role] = SetEntry(
-                    name: weight.sourceName, type: isQuantized ? .f32 : weight.coding.type,
-                    shape: Shape(weight.coding.shape))
-            }
-        } else if let checkpoint = model as? CheckpointModel {
-            for binding in checkpoint.bindings {
-                entries[binding.role] = SetEntry(
-                    name: binding.sourceName, type: binding.tensor.type, shape: binding.tensor.shape)
-            }
-        }
+        let tensors = ModelTensors(model)
         var adapters: [Adapter] = []
-        for set in model.configuration.lowRankSets { adapters.append(try Adapter(set, of: model, entries)) }
+        for set in model.configuration.lowRankSets { adapters.append(try Adapter(set, of: model, tensors)) }
         return adapters
     }
 
-    private init(_ set: LowRankSet, of model: any ModelSource, _ entries: [Role: SetEntry]) throws(CrayonError) {
+    private init(_ set: LowRankSet, of model: any ModelSource, _ tensors: ModelTensors) throws(CrayonError) {
         func factor(_ role: Role) throws(CrayonError) -> AdapterFactor {
-            guard let entry = entries[role] else {
+            guard let entry = tensors[role] else {
                 throw CrayonError(.missing, in: model.place, item: "tensor of '\(role)'", found: "nothing")
             }
             return AdapterFactor(name: entry.name, type: entry.type, shape: entry.shape) { () throws(CrayonError) in
@@ -47,11 +34,10 @@ extension Adapter {
         var modules: [AdapterModule] = []
         for layer in 0..<model.configuration.backbone.layerCount {
             for module in model.configuration.backbone.modules where set.modules.contains(module) {
-                guard let main = entries[.backbone(layer, module)] else { continue }
-                let weight = BaseWeight(name: main.name, shape: main.shape, type: main.type, storage: .dense)
+                guard let path = tensors.path(of: .backbone(layer, module)) else { continue }
                 modules.append(
                     AdapterModule(
-                        path: weight.module ?? main.name, rank: set.rank(layer: layer, module: module),
+                        path: path, rank: set.rank(layer: layer, module: module),
                         alpha: set.exceptions["layers.\(layer).\(module.rawValue)"]?.alpha ?? set.alpha,
                         isRankStabilized: set.isRankStabilized, a: try factor(.adapter(set.name, layer, module, .a)),
                         b: try factor(.adapter(set.name, layer, module, .b))))
@@ -64,13 +50,6 @@ extension Adapter {
         }
         self.init(
             name: set.name, place: model.place, scope: set.scope, input: set.input, modules: modules, files: files)
-    }
-
-    /// A tensor of a model, without its numbers.
-    private struct SetEntry {
-        var name: String
-        var type: ElementType
-        var shape: Shape
     }
 }
 

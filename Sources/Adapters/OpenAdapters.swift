@@ -37,6 +37,32 @@ public func openAdapters(_ argument: String, baseIsResidual: Bool = false) throw
     return chosen
 }
 
+/// Opens one adapter; `openAdapters` for the words that name it.
+/// - Throws: `CrayonError` as `openAdapters` does, and when several sets are meant.
+public func openAdapter(_ argument: String, baseIsResidual: Bool = false) throws(CrayonError) -> Adapter {
+    let adapters = try openAdapters(argument, baseIsResidual: baseIsResidual)
+    guard adapters.count == 1 else {
+        throw CrayonError(
+            .usage, in: argument, found: "\(adapters.count) sets", expected: "one",
+            advice: "Name it: " + adapters.map { "'\(argument):\($0.name)'" }.joined(separator: " or ") + ".")
+    }
+    return adapters[0]
+}
+
+/// Opens one adapter with a weight: `ADAPTER=0.5`, or `ADAPTER` for 1. A path that exists is taken as it is.
+/// - Throws: `CrayonError` as `openAdapter` does, and for a weight that is no number.
+public func openWeightedAdapter(_ argument: String) throws(CrayonError) -> (adapter: Adapter, weight: Double) {
+    guard !FileManager.default.fileExists(atPath: argument), let equals = argument.lastIndex(of: "=") else {
+        return (try openAdapter(argument), 1)
+    }
+    let text = argument[argument.index(after: equals)...]
+    guard let weight = Double(text), weight.isFinite else {
+        throw CrayonError(
+            .usage, in: argument, item: "weight", found: "'\(text)'", expected: "a number, as in ADAPTER=0.5")
+    }
+    return (try openAdapter(String(argument[..<equals])), weight)
+}
+
 private func setsOrError(_ path: String) throws(CrayonError) -> [Adapter] {
     let sets: [Adapter]
     do {

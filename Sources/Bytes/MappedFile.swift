@@ -12,25 +12,8 @@ public final class MappedFile: Sendable {
     public let path: String
     private let descriptor: Int32
     private let address: UInt
-    private let identity: Identity
+    private let identity: FileIdentity
     public let count: Int
-
-    private struct Identity: Equatable {
-        var size: Int
-        var modifiedSeconds: Int
-        var modifiedNanoseconds: Int
-
-        init(_ status: stat) {
-            size = Int(status.st_size)
-            #if canImport(Glibc)
-                modifiedSeconds = status.st_mtim.tv_sec
-                modifiedNanoseconds = status.st_mtim.tv_nsec
-            #else
-                modifiedSeconds = status.st_mtimespec.tv_sec
-                modifiedNanoseconds = status.st_mtimespec.tv_nsec
-            #endif
-        }
-    }
 
     /// - Throws: `CrayonError` when `path` is no regular file or cannot be opened or mapped.
     public init(path: String) throws(CrayonError) {
@@ -60,7 +43,7 @@ public final class MappedFile: Sendable {
         self.descriptor = descriptor
         self.address = address
         self.count = count
-        self.identity = Identity(status)
+        self.identity = FileIdentity(status)
     }
 
     deinit {
@@ -87,7 +70,7 @@ public final class MappedFile: Sendable {
     /// Whether size and modification time are still those seen at open.
     public func isUnchanged() -> Bool {
         var status = stat()
-        return fstat(descriptor, &status) == 0 && Identity(status) == identity
+        return fstat(descriptor, &status) == 0 && FileIdentity(status) == identity
     }
 
     private func advise(_ offset: Int, _ count: Int, _ advice: Int32, growing: Bool) {

@@ -39,14 +39,14 @@ typedef struct {
 } lanes;
 
 static inline void fill(
-    ck_keep_run *run, int64_t first, int width, const float *change, float reciprocal, float scale, float unit,
-    lanes *sums) {
+    const float *restrict level, const float *restrict change, float *restrict step, float *restrict scales,
+    float *restrict delta, int width, float reciprocal, float scale, float unit, lanes *restrict sums) {
     for (int j = 0; j < width; j++) {
-        const float d = change[first + j] * unit;
-        run->step[first + j] = change[first + j] * reciprocal;
-        run->scale[first + j] = scale;
-        run->delta[first + j] = d;
-        const double w = (double)(run->level[first + j] * scale), e = (double)d;
+        const float d = change[j] * unit;
+        step[j] = change[j] * reciprocal;
+        scales[j] = scale;
+        delta[j] = d;
+        const double w = (double)(level[j] * scale), e = (double)d;
         sums->weight[j] += w * w;
         sums->product[j] += w * e;
         sums->delta[j] += e * e;
@@ -68,8 +68,15 @@ void ck_keep_prepare(
         const bool usable = fabsf(scale) >= least_scale && isfinite(scale);
         const float reciprocal = usable ? 1 / scale : 0, s = usable ? scale * unit : 0;
         decode_levels(tensor, start + done, stop - done, run->level + done);
-        for (; done + WIDTH <= stop; done += WIDTH) fill(run, done, WIDTH, delta, reciprocal, s, unit, &sums);
-        if (done < stop) fill(run, done, (int)(stop - done), delta, reciprocal, s, unit, &sums);
+        while (done < stop) {
+            const int64_t left = stop - done;
+            float *step = run->step + done, *scales = run->scale + done, *change = run->delta + done;
+            if (left >= WIDTH)
+                fill(run->level + done, delta + done, step, scales, change, WIDTH, reciprocal, s, unit, &sums);
+            else
+                fill(run->level + done, delta + done, step, scales, change, (int)left, reciprocal, s, unit, &sums);
+            done += WIDTH;
+        }
         done = stop;
     }
     for (int j = 0; j < WIDTH; j++) {
@@ -82,3 +89,12 @@ void ck_keep_prepare(
 ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t) { return ck_kernels.keep_sums(run, t); }
 
 void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes) { ck_kernels.keep_codes(run, t, codes); }
+
+int64_t ck_count_changed_nibbles(const uint8_t *a, const uint8_t *b, int64_t bytes) {
+    int64_t changed = 0;
+    for (int64_t i = 0; i < bytes; i++) {
+        const uint8_t difference = a[i] ^ b[i];
+        changed += ((difference & 0xf0) != 0) + ((difference & 0x0f) != 0);
+    }
+    return changed;
+}

@@ -1,5 +1,6 @@
 public import Bytes
 import JSON
+public import Tensors
 
 #if canImport(Glibc)
     import Glibc
@@ -83,6 +84,13 @@ public final class ShardedSafetensorsWriter: Sendable {
     public func write(_ bytes: UnsafeRawBufferPointer, of name: String, at offset: Int = 0) throws(CrayonError) {
         guard let shard = shardOf[name] else { preconditionFailure("tensor '\(name)' is not declared") }
         try writers[shard].write(bytes, of: name, at: offset)
+    }
+
+    /// Writes a whole tensor as it was declared.
+    /// - Precondition: the tensor is declared, with this type and shape.
+    public func write(_ tensor: Tensor) throws(CrayonError) {
+        guard let shard = shardOf[tensor.name] else { preconditionFailure("tensor '\(tensor.name)' is not declared") }
+        try writers[shard].write(tensor)
     }
 
     /// Takes a tensor for written; see `SafetensorsWriter.skip`.

@@ -40,6 +40,8 @@ public struct BundleConversion: Sendable {
         public enum Stage: String, Sendable {
             case recording = "running the source on probes"
             case converting
+            /// Everything is written; what the kernel still holds goes to the disk.
+            case syncing = "waiting for the disk"
             case measuring = "running the bundle on probes"
         }
         public var stage: Stage
@@ -100,6 +102,7 @@ public struct BundleConversion: Sendable {
             stream.cancel()
             throw error
         }
+        report(Progress(stage: .syncing, tensor: "", done: 0, total: 1))
         let sources = try digests.finish()
         for origin in model.origins { try origin.checkpoint?.checkUnchanged() }
         return try writer.finish(

@@ -39,4 +39,9 @@ public struct MergeSums: Sendable, Equatable {
         total.squaredTarget += part.squaredTarget
         total.largestChange = max(total.largestChange, part.largestChange)
     }
+
+    /// How many of the 4-bit codes in two runs of bytes differ.
+    public static func changedCodes(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, bytes: Int) -> Int {
+        Int(ck_count_changed_nibbles(a, b, Int64(bytes)))
+    }
 }

@@ -6,12 +6,7 @@ public import Inference
 import JSON
 public import Models
 
-/// Questions about pictures with the answers that are right: a JSON file, an array of objects.
-///
-/// - `question`: the text; required
-/// - `image`, `panoptic`, `segments`: files, taken from the folder of the JSON file; optional
-/// - `answer`: the right one; optional
-/// - `kind`: what to group the results by; optional
+/// Questions about pictures with the answers that are right: a JSON file, see `Formats/questions.md`.
 public struct QuestionSet: Sendable {
     public struct Question: Codable, Sendable {
         public var question: String
@@ -87,13 +82,16 @@ public struct AnswerSheet: Codable, Sendable {
     /// By kind in the order of their first question, then over all as "all"; empty when no right answers are known.
     public var rates: [Rate]
 
-    /// Asks every question on its own, greedily.
-    /// - Parameter onAnswer: called after each with how many are done.
+    /// Asks every question, each in a conversation of its own.
+    /// - Parameters:
+    ///   - template: nil for the model's own.
+    ///   - onAnswer: called after each with how many are done.
     public init(
         asking questions: QuestionSet, of source: any ModelSource, options: VisionLanguageModel.Options = .init(),
-        generation: GenerationOptions = .init(), onAnswer: (Answer, Int) -> Void = { _, _ in }
+        template: PromptTemplate? = nil, generation: GenerationOptions = .init(),
+        onAnswer: (Answer, Int) -> Void = { _, _ in }
     ) throws(CrayonError) {
-        let chat = try ChatSession(source: source, options: options)
+        let chat = try ChatSession(source: source, options: options, template: template)
         model = source.place
         answers = []
         for question in questions.questions {

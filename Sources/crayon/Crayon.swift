@@ -19,7 +19,10 @@ struct Crayon: ParsableCommand {
             Exit codes: 0 done, 1 something did not hold (verify), 2 could not run.
             """,
         version: Producer.version,
-        subcommands: [Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, Synthesize.self]
+        subcommands: [
+            Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, AdapterCommand.self,
+            Synthesize.self,
+        ]
     )
 
     static func main() {
@@ -31,6 +34,10 @@ struct Crayon: ParsableCommand {
             exit(withError: ExitCode(2))
         } catch  where exitCode(for: error) == .validationFailure {
             Output.note(fullMessage(for: error))
+            exit(withError: ExitCode(2))
+        } catch  where exitCode(for: error) == .failure && !(error is ExitCode) {
+            // 1 is kept for what was looked at and did not hold.
+            Output.note("error: \(fullMessage(for: error))")
             exit(withError: ExitCode(2))
         } catch {
             exit(withError: error)

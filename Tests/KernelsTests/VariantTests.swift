@@ -6,6 +6,7 @@ import Testing
 @Suite struct Variants {
     @Test func conversions() { ConversionChecks.run() }
     @Test func quantization() { QuantizationChecks.run() }
+    @Test func gridRuns() { GridRunChecks.run() }
     @Test func vectors() { VectorChecks.run() }
     @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
@@ -15,6 +16,7 @@ import Testing
         #expect(KernelVariant.active == variant)
         ConversionChecks.run()
         QuantizationChecks.run()
+        GridRunChecks.run()
         VectorChecks.run()
         PanelChecks.run()
         LowRankChecks.run()

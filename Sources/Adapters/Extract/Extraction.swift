@@ -111,7 +111,7 @@ public struct Extraction: Sendable {
         let difference = try self.difference(module.weight.name)
         let bias = try module.bias.flatMap { (name) throws(CrayonError) in try biasChange(name) }
         guard difference.squaredDelta > 0 || bias != nil else { return nil }
-        var factors: PairFactors?
+        var factors: ExtractedPair?
         var layer = ExtractedLayer(
             module: module.path, verdict: .roundingOnly, shape: module.weight.shape.dims,
             deltaNorm: difference.squaredDelta.squareRoot(), deltaRatio: difference.deltaRatio, rank: 0, energy: 0,
@@ -121,7 +121,7 @@ public struct Extraction: Sendable {
             let svd = try decompose(difference, module)
             layer.decompositionSeconds = (clock.now - start).inSeconds
             if svd.count > 0 {
-                let pair = PairFactors(svd, of: difference.delta, kind: module.kind, type: options.type)
+                let pair = ExtractedPair(svd, of: difference.delta, kind: module.kind, type: options.type)
                 layer.residual = pair.error / layer.deltaNorm
                 layer.energy = svd.energy(of: svd.count)
                 layer.firstValue = Double(svd.values[0])
@@ -130,7 +130,7 @@ public struct Extraction: Sendable {
             }
         }
         if factors == nil, bias != nil {
-            factors = PairFactors(zeroFor: module.weight.shape, type: options.type)
+            factors = ExtractedPair(zeroFor: module.weight.shape, type: options.type)
         }
         if let factors {
             layer.verdict = .pair

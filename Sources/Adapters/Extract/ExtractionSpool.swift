@@ -30,7 +30,7 @@ struct ExtractionSpool {
     }
 
     /// Keeps a pair: its file first, then the record that speaks of it.
-    func keep(_ layer: ExtractedLayer, _ factors: PairFactors?, bias: Tensor?) throws(CrayonError) {
+    func keep(_ layer: ExtractedLayer, _ factors: ExtractedPair?, bias: Tensor?) throws(CrayonError) {
         if let factors {
             try SafetensorsWriter.write([factors.a, factors.b] + (bias.map { [$0] } ?? []), to: file(layer.module))
         }

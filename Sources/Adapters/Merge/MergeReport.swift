@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 
 /// What a merge kept and what it cost, weight by weight.
@@ -20,6 +21,20 @@ public struct MergeReport: Codable, Equatable, Sendable {
         warnings = []
     }
 
+    /// Where a merged checkpoint keeps the report.
+    static let fileName = "merge_report.json"
+
+    /// As JSON with keys in snake case; no NaN is in it.
+    var text: String {
+        let encoder = JSONEncoder()
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+        encoder.nonConformingFloatEncodingStrategy = .convertToString(
+            positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
+        let data = (try? encoder.encode(self)) ?? Data()
+        return String(decoding: data, as: UTF8.self) + "\n"
+    }
+
     /// The least share of a delta that a weight retains; nil when none has one.
     public var lowestRetention: MergedLayer? {
         layers.filter { $0.deltaRatio > 0 }.min { $0.retained < $1.retained }
@@ -39,7 +54,8 @@ public struct MergedLayer: Codable, Equatable, Sendable {
     /// The largest change of an element.
     public var largestChange: Double
 
-    public enum Method: String, Codable, Sendable {
+    /// The order is that of `method` in a bundle's history.
+    public enum Method: String, Codable, CaseIterable, Sendable {
         /// Added in float32 and rounded once.
         case added
         /// Dequantized, added, quantized again, as PEFT does.
@@ -69,12 +85,23 @@ public struct MergedLayer: Codable, Equatable, Sendable {
     }
 
     /// The names of the numbers that a bundle's history keeps of each weight.
-    static let measureNames = ["deltaRatio", "retained", "relativeError", "largestChange"]
+    static let measureNames = ["method", "deltaRatio", "retained", "relativeError", "largestChange"]
 
     var measures: [String: Double] {
         [
-            "deltaRatio": deltaRatio, "retained": retained, "relativeError": relativeError,
-            "largestChange": largestChange,
+            "method": Double(Method.allCases.firstIndex(of: method) ?? 0), "deltaRatio": deltaRatio,
+            "retained": retained, "relativeError": relativeError, "largestChange": largestChange,
         ]
+    }
+
+    init(_ name: String, measures: [String: Double]) {
+        self.name = name
+        let methods = Method.allCases
+        let index = Int(exactly: measures["method"] ?? 0) ?? 0
+        method = methods.indices.contains(index) ? methods[index] : .added
+        deltaRatio = measures["deltaRatio"] ?? 0
+        retained = measures["retained"] ?? 0
+        relativeError = measures["relativeError"] ?? 0
+        largestChange = measures["largestChange"] ?? 0
     }
 }

@@ -85,13 +85,9 @@ private struct Sums {
 /// How many elements differ in code; the range starts at an even one.
 private func countChangedCodes(_ a: ByteRegion, _ b: ByteRegion, elements: Range<Int>) -> Int {
     let first = elements.lowerBound / 2
-    let end = (elements.upperBound + 1) / 2
-    var changed = 0
-    for index in first..<end {
-        let difference = a.buffer[index] ^ b.buffer[index]
-        changed += (difference & 0xf0 == 0 ? 0 : 1) + (difference & 0x0f == 0 ? 0 : 1)
-    }
-    return changed
+    return MergeSums.changedCodes(
+        a.baseAddress.assumingMemoryBound(to: UInt8.self) + first,
+        b.baseAddress.assumingMemoryBound(to: UInt8.self) + first, bytes: (elements.upperBound + 1) / 2 - first)
 }
 
 /// How many blocks that start in the range differ in the value of their scale.

@@ -1,4 +1,5 @@
 import Bytes
+import Kernels
 import Quantization
 import Tensors
 
@@ -45,24 +46,21 @@ struct OutgrownScales: @unchecked Sendable {
     /// the block nearer to the weight plus `changes`.
     func fit(elements: Range<Int>, changes: UnsafePointer<Float>, codes: UnsafeMutablePointer<UInt8>) {
         let size = base.blockSize
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: size) { memory in
-            guard let target = memory.baseAddress else { return }
-            for start in stride(from: elements.lowerBound, to: elements.upperBound, by: size) {
-                let end = min(start + size, elements.upperBound)
-                let offset = start - elements.lowerBound
-                base.dequantize(elements: start..<end, into: target)
+        let blocks = elements.lowerBound / size..<(elements.upperBound - 1) / size + 1
+        withFloats(elements.count + blocks.count) { target in
+            let scales = target + elements.count
+            base.scales(ofBlocks: blocks, into: scales)
+            base.dequantize(elements: elements, into: target)
+            VectorMath.add(changes, into: target, count: elements.count)
+            for block in blocks {
+                let offset = block * size - elements.lowerBound
+                let count = min(size, elements.count - offset)
+                let scale = scales[block - blocks.lowerBound]
                 var largest: Float = 0
-                for index in 0..<end - start {
-                    target[index] += changes[offset + index]
-                    largest = max(largest, target[index].magnitude)
-                }
-                var scale: Float = 0
-                base.scales(ofBlocks: start / size..<start / size + 1, into: &scale)
+                for index in offset..<offset + count { largest = max(largest, target[index].magnitude) }
                 // A sixteenth: the largest level rounds no worse than its neighbours until then.
                 guard largest > scale.magnitude * 1.0625, largest.isFinite else { continue }
-                fit(
-                    block: start / size, target: target, count: end - start, largest: largest, scale,
-                    codes: codes + offset)
+                fit(block: block, target: target + offset, count: count, largest: largest, scale, codes: codes + offset)
             }
         }
     }

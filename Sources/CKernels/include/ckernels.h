@@ -116,6 +116,9 @@ ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t);
 // The codes of those levels, one to a byte.
 void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes);
 
+// How many 4-bit codes differ.
+int64_t ck_count_changed_nibbles(const uint8_t *a, const uint8_t *b, int64_t bytes);
+
 // MARK: 8-bit dynamic map
 
 typedef enum {

@@ -68,6 +68,12 @@ struct Run: ParsableCommand {
         let memory = stats ? MemoryWatch() : nil
         let start = ContinuousClock.now
         let source = try openModel(path: model)
+        defer {
+            if let peak = memory?.finish() {
+                let whole = MemoryWatch.peakResidentBytes.map { ", \(Format.bytes($0)) with mapped files" } ?? ""
+                Output.note("\(Format.bytes(peak)) of memory at most\(whole)")
+            }
+        }
         if let questions { return try answer(QuestionSet(path: questions), with: source) }
 
         var pictures: [Picture] = []
@@ -81,11 +87,6 @@ struct Run: ParsableCommand {
         }
         let chat = try ChatSession(source: source, options: parts.options, template: try parts.promptTemplate())
         if stats { Output.note("model ready after \(Format.duration(tenths: ContinuousClock.now - start))") }
-        defer {
-            if let peak = memory?.finish() {
-                Output.note("\(Format.bytes(peak)) of memory at most, mapped files aside")
-            }
-        }
         if let question {
             try ask(question, pictures: pictures, chat)
         } else {
@@ -118,9 +119,16 @@ struct Run: ParsableCommand {
     }
 
     private func answer(_ questions: QuestionSet, with source: any ModelSource) throws {
+        let blank = questions.questions.count { $0.image != nil && $0.panoptic == nil }
+        if blank > 0, source.configuration.crayon != nil, !common.quiet {
+            Output.warn(
+                "\(questions.path): no panoptic map with \(blank) of \(questions.questions.count) questions: "
+                    + "there the model is told that every part of the picture is unknown")
+        }
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let sheet = try AnswerSheet(
-            asking: questions, of: source, options: parts.options, generation: generation.options
+            asking: questions, of: source, options: parts.options, template: try parts.promptTemplate(),
+            generation: generation.options
         ) { _, done in
             display.update(label: "questions", done: done, total: questions.questions.count, unit: .items)
         }

@@ -26,11 +26,19 @@ final class MemoryWatch: Sendable {
         return bytes > 0 ? bytes : nil
     }
 
+    /// The most memory that the process has had with the pages of mapped files that were in it, in bytes; nil where the
+    /// system does not tell.
+    static var peakResidentBytes: Int? { status("VmHWM:") }
+
     private func sample() {
+        guard let bytes = Self.status("RssAnon:") else { return }
+        peak.max(bytes, ordering: .relaxed)
+    }
+
+    private static func status(_ key: String) -> Int? {
         guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
-            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("RssAnon:") }),
-            let kilobytes = line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({ Int($0) })
-        else { return }
-        peak.max(kilobytes * 1024, ordering: .relaxed)
+            let line = status.split(separator: "\n").first(where: { $0.hasPrefix(key) })
+        else { return nil }
+        return line.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
     }
 }

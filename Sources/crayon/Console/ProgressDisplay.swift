@@ -21,6 +21,16 @@ final class ProgressDisplay: Sendable {
     private struct State {
         var lastDrawn: ContinuousClock.Instant?
         var drawnWidth = 0
+        var stageStart = ContinuousClock.now
+        /// Total and unit, by which a stage is told from the one before.
+        var stage: (total: Int, unit: Unit)?
+
+        /// How long the present stage has taken: rates and what is left are its own.
+        mutating func elapsed(at now: ContinuousClock.Instant, total: Int, unit: Unit) -> Duration {
+            if let stage, stage != (total, unit) { stageStart = now }
+            stage = (total, unit)
+            return now - stageStart
+        }
     }
 
     private let style: Style
@@ -36,13 +46,14 @@ final class ProgressDisplay: Sendable {
         guard style != .silent, total > 0 else { return }
         state.withLock { state in
             let now = ContinuousClock.now
+            let elapsed = state.elapsed(at: now, total: total, unit: unit)
             let isLast = done >= total
             switch style {
             case .bar:
                 if !isLast, let last = state.lastDrawn, now - last < .milliseconds(100) { return }
                 state.lastDrawn = now
                 let line = Self.line(
-                    label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: true)
+                    label: label, done: done, total: total, unit: unit, elapsed: elapsed, bar: true)
                 let padding = String(repeating: " ", count: max(0, state.drawnWidth - line.count))
                 state.drawnWidth = line.count
                 FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
@@ -53,7 +64,7 @@ final class ProgressDisplay: Sendable {
                 }
                 state.lastDrawn = isLast ? nil : now
                 let line = Self.line(
-                    label: label, done: done, total: total, unit: unit, elapsed: now - start, bar: false)
+                    label: label, done: done, total: total, unit: unit, elapsed: elapsed, bar: false)
                 FileHandle.standardError.write(Data("\(line)\n".utf8))
             case .silent: break
             }
@@ -74,7 +85,7 @@ final class ProgressDisplay: Sendable {
         let share = min(1, Double(done) / Double(total))
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
         let rate = seconds > 0 ? Double(done) / seconds : 0
-        let left = rate > 0 ? Double(total - done) / rate : 0
+        let left = rate > 0 ? Double(total - done) / rate : .infinity
         let filled = Int(share * 24)
         let drawing =
             bar ? "[" + String(repeating: "#", count: filled) + String(repeating: "-", count: 24 - filled) + "] " : ""
@@ -83,6 +94,7 @@ final class ProgressDisplay: Sendable {
             case .bytes: "\(Format.bytes(done)) of \(Format.bytes(total))  \(Format.bytes(Int(rate)))/s"
             case .items: "\(done) of \(total)"
             }
+        if unit == .items, total == 1 { return drawing + label }
         // A name of bounded width keeps the line from wrapping on 100 columns.
         let name = label.count > 36 ? "…" + label.suffix(35) : label
         return drawing + String(format: "%3d %%  ", Int(share * 100))

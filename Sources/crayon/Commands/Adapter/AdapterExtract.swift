@@ -1,7 +1,7 @@
 public import ArgumentParser
 public import CrayonKit
 
-struct ExtractCommand: ParsableCommand {
+struct AdapterExtract: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "extract",
         abstract: "Find the low-rank pairs that make a tuned model of its base, as a PEFT folder.",
@@ -44,7 +44,7 @@ struct ExtractCommand: ParsableCommand {
     var maxRank: Int?
 
     @Option(name: .long, help: ArgumentHelp("Type of the factors: f32, bf16 or f16.", valueName: "type"))
-    var type = FactorType.f32
+    var type = AdapterConvert.NumberType.f32
 
     @Option(
         name: .long,
@@ -122,7 +122,7 @@ struct ExtractCommand: ParsableCommand {
             options.target = .count(rank ?? 64)
         }
         options.largestRank = maxRank
-        options.type = type.elementType
+        options.type = type.element
         options.method = svd
         options.seed = seed
         options.biases = biases
@@ -131,21 +131,6 @@ struct ExtractCommand: ParsableCommand {
         options.modules = modules
         options.baseName = baseName
         return options
-    }
-}
-
-/// A type that factors may be stored in.
-enum FactorType: String, CaseIterable, ExpressibleByArgument {
-    case f32
-    case bf16
-    case f16
-
-    var elementType: ElementType {
-        switch self {
-        case .f32: .f32
-        case .bf16: .bf16
-        case .f16: .f16
-        }
     }
 }
 

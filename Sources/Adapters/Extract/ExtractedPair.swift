@@ -4,7 +4,7 @@ import LinearAlgebra
 import Tensors
 
 /// The halves of a pair from a singular value decomposition: the root of S on each side, so that neither half is small.
-struct PairFactors {
+struct ExtractedPair {
     let rank: Int
     /// `[rank, in]`, or `[rank, rows]` of an embedding
     let a: Tensor

@@ -1,0 +1,78 @@
+import Foundation
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
+/// A conversion that is stopped half way.
+@Suite struct InterruptionTests {
+    /// A checkpoint of a gigabyte that takes no room: a file of holes, which read as zeros.
+    private func writeCheckpoint(to folder: String) throws {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let (vocabulary, hidden) = (4_000_000, 64)
+        let config = """
+            {"model_type": "llama", "hidden_size": \(hidden), "num_attention_heads": 2, "num_hidden_layers": 1,
+             "intermediate_size": 8, "vocab_size": \(vocabulary), "tie_word_embeddings": true}
+            """
+        try Data(config.utf8).write(to: URL(filePath: "\(folder)/config.json"))
+        let layer = "model.layers.0"
+        var shapes: [(String, [Int])] = [("model.embed_tokens.weight", [vocabulary, hidden])]
+        for name in ["model.norm", "\(layer).input_layernorm", "\(layer).post_attention_layernorm"] {
+            shapes.append(("\(name).weight", [hidden]))
+        }
+        for module in ["q", "k", "v", "o"] {
+            shapes.append(("\(layer).self_attn.\(module)_proj.weight", [hidden, hidden]))
+        }
+        for module in ["gate", "up"] { shapes.append(("\(layer).mlp.\(module)_proj.weight", [8, hidden])) }
+        shapes.append(("\(layer).mlp.down_proj.weight", [hidden, 8]))
+        var entries: [String] = []
+        var end = 0
+        for (name, shape) in shapes {
+            let size = 4 * shape.reduce(1, *)
+            entries.append(#""\#(name)":{"dtype":"F32","shape":\#(shape),"data_offsets":[\#(end),\#(end + size)]}"#)
+            end += size
+        }
+        let header = "{\(entries.joined(separator: ","))}"
+        let path = "\(folder)/model.safetensors"
+        let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
+        try (length + Data(header.utf8)).write(to: URL(filePath: path))
+        try #require(truncate(path, 8 + header.utf8.count + end) == 0)
+    }
+
+    /// Starts the command as a shell would: threads of a test have signals blocked, which a child inherits.
+    private func start(_ arguments: [String]) throws -> pid_t {
+        var attributes = posix_spawnattr_t()
+        var signals = sigset_t()
+        try #require(posix_spawnattr_init(&attributes) == 0 && sigemptyset(&signals) == 0)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var words = ([Command.path] + arguments).map { strdup($0) } + [nil]
+        defer { for word in words { free(word) } }
+        var process: pid_t = 0
+        try #require(posix_spawn(&process, Command.path, nil, &attributes, &words, environ) == 0)
+        return process
+    }
+
+    @Test(arguments: [SIGINT, SIGTERM]) func leavesNothing(signal: Int32) throws {
+        try withFolder { folder in
+            try writeCheckpoint(to: "\(folder)/in")
+            let process = try start(["quantize", "\(folder)/in", "-o", "\(folder)/m.crayon", "--quiet"])
+            // The temporary file stands beside the one to be.
+            func partial() throws -> Bool {
+                try FileManager.default.contentsOfDirectory(atPath: folder).contains { $0.contains("partial") }
+            }
+            for _ in 0..<20_000 where try !partial() { usleep(500) }
+            #expect(try partial())
+            kill(process, signal)
+            var status: Int32 = 0
+            try #require(waitpid(process, &status, 0) == process)
+            // Ended by the signal itself, which is what the low bits say.
+            #expect(status & 0x7f == signal)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["in"])
+        }
+    }
+}
