@@ -134,7 +134,10 @@ let package = Package(
             ]),
         tests(
             "Adapters",
-            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
+            [
+                "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "LinearAlgebra",
+                "Quantization", "Tensors",
+            ],
             fixtures: true),
         tests(
             "Verification",

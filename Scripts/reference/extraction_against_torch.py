@@ -143,7 +143,7 @@ def noise_floors(harness: Harness) -> None:
         harness.check(name, holds, f"{verdicts or 'unchanged'}, written: {report['is_written']}")
 
 
-def tiny_models(harness: Harness) -> tuple[pathlib.Path, pathlib.Path, torch.nn.Module]:
+def tiny_models(harness: Harness, biases: bool) -> tuple[pathlib.Path, pathlib.Path, torch.nn.Module]:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(11)
@@ -158,49 +158,50 @@ def tiny_models(harness: Harness) -> tuple[pathlib.Path, pathlib.Path, torch.nn.
             if parameter.ndim == 2 and ".2.mlp.down" not in name:
                 rows, columns = parameter.shape
                 parameter += planted(rows, columns, torch.tensor([0.4, 0.3, 0.2, 0.1]), index).float()
-            elif parameter.ndim == 1:
+            elif parameter.ndim == 1 and (biases or "bias" not in name):
                 parameter += 0.05 * torch.randn(parameter.shape)
     base.save_pretrained(harness.folder / "llama-tuned")
     return harness.folder / "llama", harness.folder / "llama-tuned", base
 
 
 def peft_loads(harness: Harness) -> None:
+    # PEFT gives pairs on an embedding no bias, and refuses lora_bias beside them: so no biases are tuned there.
+    for embeddings in ("whole", "pairs"):
+        peft_loads_with(harness, embeddings)
+
+
+def peft_loads_with(harness: Harness, embeddings: str) -> None:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    base, tuned_folder, tuned = tiny_models(harness)
+    base, tuned_folder, tuned = tiny_models(harness, biases=embeddings == "whole")
     ids = torch.arange(2 * 24).reshape(2, 24) * 5 % 320
     with torch.no_grad():
         expected = tuned(ids).logits
         plain = AutoModelForCausalLM.from_pretrained(base).eval()(ids).logits
     distance = (expected - plain).norm().item()
-    for kind, bound in (("f32", 1e-5), ("f16", 3e-3), ("bf16", 2e-2)):
-        for embeddings in ("whole", "pairs"):
-            options = ["--type", kind, "--norms", "--embeddings", embeddings, "--rank", "8"]
-            # PEFT gives pairs on an embedding no bias, and refuses lora_bias with them.
-            options += ["--biases"] if embeddings == "whole" else []
-            code, report, error = harness.extract(base, tuned_folder, "peft", *options)
-            if not report.get("is_written"):
-                harness.check(f"PEFT, {kind}, embeddings {embeddings}", False, f"exit code {code}: {error.strip()}")
-                continue
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
-                fresh = AutoModelForCausalLM.from_pretrained(base)
-                model = PeftModel.from_pretrained(fresh, harness.folder / "peft").eval()
-            with torch.no_grad():
-                found = model(ids).logits
-            error = (found - expected).norm().item() / distance
-            residual = max(layer["residual"] for layer in report["layers"])
-            text = [str(w.message)[:90] for w in caught if "adapter" in str(w.message).lower()]
-            left = ", biases left out" if embeddings == "pairs" else ""
-            allowed = bound if embeddings == "whole" else 0.5
-            detail = f"logits off by {error:.2e} of the tuning{left}, largest residual {residual:.2e}, warnings {text}"
-            harness.check(f"PEFT, {kind}, embeddings {embeddings}", error < allowed and not text, detail)
-            ranks = {layer["module"]: layer["rank"] for layer in report["layers"]}
-            if any(rank > 4 for rank in ranks.values()):
-                harness.check("ranks", False, str(ranks))
-    unchanged = "model.layers.2.mlp.down_proj"
-    harness.check("unchanged layer left out", unchanged not in ranks, f"{len(ranks)} modules")
+    for kind in ("f32", "f16", "bf16"):
+        options = ["--type", kind, "--norms", "--embeddings", embeddings, "--rank", "8"]
+        options += ["--biases"] if embeddings == "whole" else []
+        name = f"PEFT, {kind}, embeddings {embeddings}"
+        code, report, error = harness.extract(base, tuned_folder, "peft", *options)
+        if not report.get("is_written"):
+            harness.check(name, False, f"exit code {code}: {error.strip()}")
+            continue
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), harness.folder / "peft")
+        with torch.no_grad():
+            found = model.eval()(ids).logits
+        off = (found - expected).norm().item() / distance
+        residual = max(layer["residual"] for layer in report["layers"])
+        text = [str(w.message)[:90] for w in caught if "adapter" in str(w.message).lower()]
+        # Of the tuning, the printed share is lost; beside it there is float32's own rounding.
+        holds = off <= residual + 2e-6 and not text and all(layer["rank"] == 4 for layer in report["layers"])
+        detail = f"logits off by {off:.2e} of the tuning, largest printed residual {residual:.2e}, warnings {text}"
+        harness.check(name, holds, detail)
+    modules = [layer["module"] for layer in report["layers"]]
+    harness.check("unchanged layer left out", "model.layers.2.mlp.down_proj" not in modules, f"{len(modules)} modules")
 
 
 def refusals(harness: Harness) -> None:
@@ -283,6 +284,7 @@ def main() -> int:
     parser.add_argument("--full", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(options.crayon, pathlib.Path(folder))
         for case in (decompositions, noise_floors, peft_loads, refusals, resumes):

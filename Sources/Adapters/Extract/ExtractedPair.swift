@@ -15,10 +15,14 @@ struct ExtractedPair {
 
     /// - Parameters:
     ///   - delta: `[out, in]`, or `[rows, width]` of an embedding, which is the transpose of its B A.
-    init(_ svd: SingularValueDecomposition, of delta: Matrix, kind: AdapterModule.Kind, type: ElementType) {
-        rank = svd.count
-        let left = Self.scaled(svd.u, svd.values)
-        let right = Self.scaled(svd.v, svd.values).transposed()
+    ///   - least: a rank that is filled up with zeros where there are fewer singular values.
+    init(
+        _ svd: SingularValueDecomposition, of delta: Matrix, kind: AdapterModule.Kind, type: ElementType,
+        least: Int = 0
+    ) {
+        rank = max(svd.count, least)
+        let left = Self.scaled(svd.u, svd.values, to: rank)
+        let right = Self.scaled(svd.v, svd.values, to: rank).transposed()
         let (storedLeft, storedRight): (Matrix, Matrix)
         switch kind {
         case .linear:
@@ -39,11 +43,28 @@ struct ExtractedPair {
         error = 0
     }
 
-    private static func scaled(_ vectors: Matrix, _ values: [Float]) -> Matrix {
+    /// PEFT's beginning: A uniform within 1 / sqrt(in), which is Kaiming's rule with a = sqrt 5, and B zero.
+    init(uniformFor shape: Shape, rank: Int, type: ElementType, seed: UInt64, name: String) {
+        self.rank = rank
+        var generator = SplitMix64(seed: seed, name: name)
+        let bound = 1 / Double(shape[1]).squareRoot()
+        let values = Matrix(rows: rank, columns: shape[1])
+        for index in 0..<values.count {
+            values.pointer[index] = Float(bound * (2 * generator.uniform() - 1))
+        }
+        a = Self.store(values, "a", type).0
+        b = Self.store(Matrix(rows: shape[0], columns: rank), "b", type).0
+        error = 0
+    }
+
+    /// Each vector times the root of its value; zeros beyond.
+    private static func scaled(_ vectors: Matrix, _ values: [Float], to rank: Int) -> Matrix {
         let roots = values.map { $0.squareRoot() }
-        let scaled = vectors.copy()
+        let scaled = Matrix(rows: vectors.rows, columns: rank)
         for row in 0..<scaled.rows {
-            for column in roots.indices { scaled.pointer[row * roots.count + column] *= roots[column] }
+            for column in roots.indices {
+                scaled.pointer[row * rank + column] = vectors.pointer[row * roots.count + column] * roots[column]
+            }
         }
         return scaled
     }

@@ -34,7 +34,8 @@ struct AdapterExtract: ParsableCommand {
 
     @Option(
         name: .long,
-        help: ArgumentHelp("As many singular values as hold this share of the sum of their squares.", valueName: "share"))
+        help: ArgumentHelp(
+            "As many singular values as hold this share of the sum of their squares.", valueName: "share"))
     var energy: Double?
 
     @Option(name: .long, help: ArgumentHelp("Singular values above the largest divided by n.", valueName: "n"))
@@ -129,7 +130,7 @@ struct AdapterExtract: ParsableCommand {
         options.norms = norms
         options.embeddings = embeddings
         options.modules = modules
-        options.baseName = baseName
+        options.baseName = baseName ?? base
         return options
     }
 }
