@@ -84,8 +84,8 @@ let package = Package(
         layer(
             "Adapters",
             [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Models",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
+                "BundleFormat", "Models",
             ]),
         layer(
             "Verification",
@@ -134,7 +134,10 @@ let package = Package(
             ]),
         tests(
             "Adapters",
-            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
+            [
+                "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "LinearAlgebra",
+                "Quantization", "Tensors",
+            ],
             fixtures: true),
         tests(
             "Verification",

@@ -99,17 +99,20 @@ extension PEFTFolder {
         }
     }
 
+    /// That no adapter lies in the folder: what a long job wants to know before it begins.
+    static func checkVacant(_ folder: String) throws(CrayonError) {
+        for name in [PEFTConfiguration.fileName, PEFTFiles.weightsName]
+        where FileManager.default.fileExists(atPath: "\(folder)/\(name)") {
+            throw CrayonError(
+                .usage, in: "\(folder)/\(name)", found: "a file that is already there",
+                expected: "a new or empty folder", advice: "Name another folder, or give --overwrite.")
+        }
+    }
+
     /// - Returns: whether the folder was made.
     private static func prepare(_ folder: String, overwrites: Bool) throws(CrayonError) -> Bool {
         let manager = FileManager.default
-        if !overwrites {
-            for name in [PEFTConfiguration.fileName, PEFTFiles.weightsName]
-            where manager.fileExists(atPath: "\(folder)/\(name)") {
-                throw CrayonError(
-                    .usage, in: "\(folder)/\(name)", found: "a file that is already there",
-                    expected: "a new or empty folder", advice: "Name another folder, or give --overwrite.")
-            }
-        }
+        if !overwrites { try checkVacant(folder) }
         guard !manager.fileExists(atPath: folder) else { return false }
         do {
             try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)

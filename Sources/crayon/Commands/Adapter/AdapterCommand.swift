@@ -10,7 +10,7 @@ struct AdapterCommand: ParsableCommand {
             """,
         subcommands: [
             AdapterList.self, AdapterAdd.self, AdapterReplace.self, AdapterRemove.self, AdapterMergeCommand.self,
-            AdapterConvert.self, AdapterCompare.self, AdapterCombine.self,
+            AdapterExtract.self, AdapterConvert.self, AdapterCompare.self, AdapterCombine.self, AdapterInit.self,
         ]
     )
 }
