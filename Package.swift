@@ -127,7 +127,7 @@ let package = Package(
             ]),
         tests(
             "Verification",
-            ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
+            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
         // The library as a program sees it.
         .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),
         // Run the built command, which `swift build --build-tests` puts beside them.
