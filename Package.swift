@@ -141,8 +141,9 @@ let package = Package(
             fixtures: true),
         tests(
             "Verification",
-            ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
-        tests("CrayonKit"),
+            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
+        // The library as a program sees it.
+        .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),
         // Run the built command, which `swift build --build-tests` puts beside them.
         .testTarget(
             name: "CommandTests", dependencies: ["crayon"], exclude: ["Fixtures"], swiftSettings: swiftSettings),

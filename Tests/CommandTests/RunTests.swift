@@ -87,6 +87,13 @@ import Testing
         #expect(asked == 142 && right >= 123)
         #expect(try #require(quantized["all"]).right >= right - 5)
         #expect(try #require(quantized["class"]).right >= 44)
+        try withFolder { folder in
+            let path = "\(folder)/compact.crayon"
+            let made = try Command("quantize", Repository.checkpoint, "-o", path, "--profile", "compact", "--quiet")
+            #expect(made.status == 0)
+            let compact = try rates(path)
+            #expect(try #require(compact["all"]).right >= right - 5)
+        }
     }
 
     @Test func questionsWithoutMapsAreCounted() throws {
