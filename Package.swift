@@ -85,7 +85,7 @@ let package = Package(
             "Adapters",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Models",
+                "BundleFormat", "Models", "Conversion",
             ]),
         layer(
             "Verification",

@@ -5,7 +5,7 @@ public import Checkpoints
 import Kernels
 public import Models
 public import Quantization
-import Tensors
+public import Tensors
 
 /// Turns a checkpoint into a bundle.
 ///
@@ -22,16 +22,38 @@ public struct BundleConversion: Sendable {
         public var packs: Bool
         /// Inputs that the source is run on, at full precision, before it is converted.
         public var probes: [ProbeInput]
+        /// What is done to weights on their way.
+        public var transform: WeightTransform?
 
         public init(
             plan: PrecisionPlan, quantizer: NF4Quantizer, int8Quantizer: Int8Quantizer, packs: Bool = true,
-            probes: [ProbeInput] = []
+            probes: [ProbeInput] = [], transform: WeightTransform? = nil
         ) {
             self.plan = plan
             self.quantizer = quantizer
             self.int8Quantizer = int8Quantizer
             self.packs = packs
             self.probes = probes
+            self.transform = transform
+        }
+    }
+
+    /// A change of some weights of the source, such as a merge, and what the bundle's history says of it.
+    public struct WeightTransform: Sendable {
+        /// The weight as it shall be converted, of the same type and shape; nil where it stays.
+        let apply: @Sendable (Binding) throws(CrayonError) -> Tensor?
+        /// The step for the history when all is done.
+        let step: @Sendable () -> BundleStep
+        /// A step that is no shorter, to reserve its room.
+        let announced: BundleStep
+
+        public init(
+            announced: BundleStep, apply: @escaping @Sendable (Binding) throws(CrayonError) -> Tensor?,
+            step: @escaping @Sendable () -> BundleStep
+        ) {
+            self.announced = announced
+            self.apply = apply
+            self.step = step
         }
     }
 
@@ -74,8 +96,9 @@ public struct BundleConversion: Sendable {
                 coding: try coding(for: binding, place: model.place))
         }
         let probes = try recordProbes(of: model)
-        let history = { (sources: [BundleSource]) in
+        let history = { (sources: [BundleSource], change: BundleStep?) in
             [BundleStep(kind: "convert", producer: Producer.name, options: describe(), sources: sources)]
+                + [change].compactMap { $0 }
         }
         let sourceFiles = Self.sourceFiles(of: model)
         // Digests have a known length: the header's room is reserved for the history as it will be.
@@ -84,7 +107,8 @@ public struct BundleConversion: Sendable {
                 name: $0.file.path.split(separator: "/").last.map(String.init) ?? $0.file.path, origin: $0.origin,
                 byteCount: $0.file.byteCount, sha256: String(repeating: "0", count: 64))
         }
-        let manifest = BundleManifest(model: model.configuration, history: history(pending), weights: weights)
+        let manifest = BundleManifest(
+            model: model.configuration, history: history(pending, options.transform?.announced), weights: weights)
         let stored = try probes.map { (probe) throws(CrayonError) in
             try BundleProbe(
                 name: probe.place,
@@ -106,7 +130,7 @@ public struct BundleConversion: Sendable {
         let sources = try digests.finish()
         for origin in model.origins { try origin.checkpoint?.checkUnchanged() }
         return try writer.finish(
-            history: history(sources),
+            history: history(sources, options.transform?.step()),
             measure: probes.isEmpty ? nil : { (reader) throws(CrayonError) in try measure(probes, on: reader) })
     }
 
@@ -123,7 +147,8 @@ public struct BundleConversion: Sendable {
             }
             report(Progress(stage: .converting, tensor: binding.sourceName, done: done, total: total))
             let place = Self.checkpoint(of: binding, in: model)?.file(of: binding.sourceName) ?? model.place
-            try stream.write(binding.tensor, as: entry, place: place) { bytes in
+            let tensor = try options.transform?.apply(binding) ?? binding.tensor
+            try stream.write(tensor, as: entry, place: place) { bytes in
                 done += bytes
                 digests.advance(by: bytes)
                 report(Progress(stage: .converting, tensor: binding.sourceName, done: done, total: total))

@@ -121,7 +121,7 @@ public struct BundleRewrite: Sendable {
     }
 
     /// No double has a longer text.
-    private static let longest = -2.2250738585072014e-308
+    static let longest = -2.2250738585072014e-308
 
     private func history(_ step: BundleStep, _ measures: [String: [String: Double]]) -> [BundleStep] {
         var step = step

@@ -71,8 +71,17 @@ public struct AdapterMerge: Sendable {
     /// - Throws: `CrayonError`; nothing is left under `output` then. What an interrupted run had finished is kept when it was the
     ///   disk that failed.
     public func run(
-        to output: String, progress: (Progress) -> Void = { _ in }
+        to output: String, progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) throws(CrayonError) -> MergeReport {
+        if output.hasSuffix(".crayon"), let checkpoint = (base as? CheckpointBase)?.checkpoint {
+            guard !options.resumes else {
+                throw CrayonError(
+                    .usage, in: "--resume", found: "a checkpoint that becomes a bundle",
+                    expected: "a bundle from a bundle, or a folder from a checkpoint",
+                    advice: "Start it anew, or merge into a folder and quantize that.")
+            }
+            return warned(try ConversionMerge(merge: self, checkpoint: checkpoint).run(to: output, progress))
+        }
         let resume = try ResumeFolder(output: output, fingerprint: fingerprint(), resumes: options.resumes)
         do throws(CrayonError) {
             var report: MergeReport
@@ -86,19 +95,37 @@ public struct AdapterMerge: Sendable {
             if resume.discardedEarlierRun {
                 report.warnings.append("an interrupted run was thrown away; --resume would have gone on with it")
             }
-            let low = report.layers.filter { $0.deltaRatio > 0 && $0.retained < MergeOptions.expectedRetention }
-            if let worst = low.min(by: { $0.retained < $1.retained }) {
-                report.warnings.append(
-                    "\(low.count) of \(report.layers.count) weights retain less than half of their delta, '\(worst.name)' "
-                        + "\(WeightMerge.percent(worst.retained)): --source, --rounding keep or beside retain it")
-            }
             resume.remove()
-            return report
+            return warned(report)
         } catch {
             // A full disk may be freed; whatever else failed would fail again.
             if error.code != .io { resume.remove() }
             throw error
         }
+    }
+
+    /// Tells where most of a delta is lost.
+    private func warned(_ merged: MergeReport) -> MergeReport {
+        var report = merged
+        let low = report.layers.filter { $0.deltaRatio > 0 && $0.retained < MergeOptions.expectedRetention }
+        if let worst = low.min(by: { $0.retained < $1.retained }) {
+            report.warnings.append(
+                "\(low.count) of \(report.layers.count) weights retain less than half of their delta, '\(worst.name)' "
+                    + "\(WeightMerge.percent(worst.retained)): --source, --rounding keep or beside retain it")
+        }
+        return report
+    }
+
+    /// What a bundle's history says of the merge.
+    func step(measures: [String: [String: Double]]? = nil) throws(CrayonError) -> BundleStep {
+        var described = ["adapters": names.joined(separator: ", "), "into": options.into.rawValue]
+        if (base as? BundleBase) != nil {
+            described["rounding"] = options.source == nil ? options.rounding.rawValue : "from source"
+            if options.rounding == .keep, options.source == nil { described["retention"] = "\(options.retention)" }
+        }
+        return BundleStep(
+            kind: "merge", producer: Producer.name, options: described,
+            sources: [try adapter.source(named: adapter.name)], measures: measures)
     }
 
     /// Everything that the result depends on, files by size and time of change.

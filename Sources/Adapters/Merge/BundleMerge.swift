@@ -42,7 +42,7 @@ struct BundleMerge {
         }
         let isProbed = rewrite.keepsProbes && !bundle.probes.isEmpty
         let manifest = try rewrite.write(
-            to: output, step: try step(), resume: resume,
+            to: output, step: try merge.step(), resume: resume,
             measure: isProbed ? { (reader) throws(CrayonError) in try reader.measureProbes() } : nil,
             progress: { progress(AdapterMerge.Progress(tensor: $0, done: $1, total: $2)) })
         let measures = manifest.history.last?.measures ?? [:]
@@ -67,16 +67,10 @@ struct BundleMerge {
         try rewrite.add(merge.adapter, as: merge.adapter.name)
         rewrite.keepsProbes = keepsProbes
         try rewrite.write(
-            to: output, step: try step(), resume: resume,
+            to: output, step: try merge.step(), resume: resume,
             progress: { progress(AdapterMerge.Progress(tensor: $0, done: $1, total: $2)) })
         report.beside = [merge.adapter.name]
         return report
-    }
-
-    private func step() throws(CrayonError) -> BundleStep {
-        BundleStep(
-            kind: "merge", producer: Producer.name, options: options(),
-            sources: [try merge.adapter.source(named: merge.adapter.name)])
     }
 
     private func set(
@@ -126,17 +120,6 @@ struct BundleMerge {
                 shape: Shape(base.shape), blockSize: quantizer.blockSize, nestedBlockSize: quantizer.nestedBlockSize,
                 codeRule: rule.rawValue)
         }
-    }
-
-    private func options() -> [String: String] {
-        var options = [
-            "adapters": merge.names.joined(separator: ", "), "into": merge.options.into.rawValue,
-            "rounding": merge.options.source == nil ? merge.options.rounding.rawValue : "from source",
-        ]
-        if merge.options.rounding == .keep, merge.options.source == nil {
-            options["retention"] = "\(merge.options.retention)"
-        }
-        return options
     }
 }
 

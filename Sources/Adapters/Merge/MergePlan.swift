@@ -14,6 +14,14 @@ struct MergePlan {
         /// The bias of a pair is added to the module's.
         case bias(AdapterModule, over: Tensor?)
         case replacement(Tensor)
+
+        /// The weight that the adapter brings whole.
+        var whole: Tensor? {
+            switch self {
+            case .pair(_, let whole), .bias(_, let whole): whole
+            case .replacement(let tensor): tensor
+            }
+        }
     }
 
     let works: [Work]

@@ -34,16 +34,40 @@ struct WeightMerge: Sendable {
         case (.source, .nf4(let tensor)), (.nf4, .nf4(let tensor)):
             result = try merge(module, into: tensor, name, rule)
         case (.nf4, .dense), (.nf4, .int8):
-            result = try quantize(module, base, name, NF4Quantizer(scaleCodes: rule), stored: nil)
+            let (_, quantized, layer) = try quantize(module, base, name, NF4Quantizer(scaleCodes: rule), stored: nil)
+            result = Result(weight: .nf4(quantized), layer: layer)
         }
-        if let least = options.failBelow, result.layer.deltaRatio > 0, result.layer.retained < least {
-            throw CrayonError(
-                .mismatch, in: place, item: "tensor '\(name)'",
-                found: "\(Self.percent(result.layer.retained)) of the delta retained",
-                expected: "\(Self.percent(least)) at least, by --fail-below",
-                advice: "Merge into 16 bits, from the 16-bit source, or keep the pair beside the weight.")
-        }
+        try check(result.layer)
         return result
+    }
+
+    /// Holds a weight against what it must retain at least.
+    func check(_ layer: MergedLayer) throws(CrayonError) {
+        guard let least = options.failBelow, layer.deltaRatio > 0, layer.retained < least else { return }
+        throw CrayonError(
+            .mismatch, in: place, item: "tensor '\(layer.name)'",
+            found: "\(Self.percent(layer.retained)) of the delta retained",
+            expected: "\(Self.percent(least)) at least, by --fail-below",
+            advice: "Merge into 16 bits, from the 16-bit source, or keep the pair beside the weight.")
+    }
+
+    /// A weight with its delta, in its own type.
+    func sum(
+        _ module: AdapterModule, _ base: StoredWeight, _ name: String
+    ) throws(CrayonError) -> (sum: Tensor, layer: MergedLayer) {
+        let target = try MergeTarget(module, base: base, place: place)
+        let (sum, sums) = try DenseMerge(type: base.sourceType).merge(target, name: name, place: place)
+        return (sum, MergedLayer(name, .added, sums))
+    }
+
+    /// A weight with its delta, in its own type, and what is retained once that is quantized.
+    /// - Parameter stored: the weight without the delta as it was quantized; made here where it is not at hand.
+    func sum(
+        _ module: AdapterModule, _ base: StoredWeight, _ name: String, for quantizer: NF4Quantizer,
+        stored: NF4Tensor? = nil
+    ) throws(CrayonError) -> (sum: Tensor, layer: MergedLayer) {
+        let (sum, _, layer) = try quantize(module, base, name, quantizer, stored: stored)
+        return (sum, layer)
     }
 
     /// A weight of the base, or the whole one that the adapter brings in its place, in the base's type as PEFT loads it.
@@ -116,7 +140,8 @@ struct WeightMerge: Sendable {
             let quantizer = try NF4Quantizer(
                 blockSize: base.blockSize, doubleQuantization: nested != nil, nestedBlockSize: nested ?? 256,
                 scaleCodes: rule)
-            return try quantize(module, weight, name, quantizer, stored: base)
+            let (_, quantized, layer) = try quantize(module, weight, name, quantizer, stored: base)
+            return Result(weight: .nf4(quantized), layer: layer)
         }
         let target = try MergeTarget(module, base: .nf4(base), place: place)
         let delta = DeltaSource { target.fillChange($0, into: $1) }
@@ -134,10 +159,9 @@ struct WeightMerge: Sendable {
 
     /// Adds to a weight that was not quantized, rounds the sum to its type, and quantizes that: the bytes that quantizing
     /// the merged checkpoint gives.
-    /// - Parameter stored: the weight without the delta as it was quantized; made here where it is not at hand.
     private func quantize(
         _ module: AdapterModule, _ base: StoredWeight, _ name: String, _ quantizer: NF4Quantizer, stored: NF4Tensor?
-    ) throws(CrayonError) -> Result {
+    ) throws(CrayonError) -> (sum: Tensor, quantized: NF4Tensor, layer: MergedLayer) {
         let target = try MergeTarget(module, base: base, place: place)
         let type = base.sourceType
         let (sum, sums) = try DenseMerge(type: type).merge(target, name: name, place: place)
@@ -157,7 +181,7 @@ struct WeightMerge: Sendable {
         layer.retained = statistics.retention
         layer.largestChange = statistics.largestChange
         layer.relativeError = DenseWeight.relativeError(quantized, from: sum)
-        return Result(weight: .nf4(quantized), layer: layer)
+        return (sum, quantized, layer)
     }
 
     private func requantize(

@@ -1,0 +1,89 @@
+import Architecture
+import BundleFormat
+import Bytes
+import Checkpoints
+import Conversion
+import Quantization
+import Synchronization
+import Tensors
+
+/// A merge of a checkpoint into a bundle: each weight is merged as it is converted, so that no merged checkpoint is written in
+/// between. The bytes are those of merging into a folder first and quantizing that.
+struct ConversionMerge {
+    let merge: AdapterMerge
+    let checkpoint: any Checkpoint
+
+    func run(
+        to output: String, _ progress: @escaping @Sendable (AdapterMerge.Progress) -> Void
+    ) throws(CrayonError) -> MergeReport {
+        let model = try CheckpointModel.open(checkpoint.place)
+        let plan = try MergePlan(merge.adapter, base: merge.base)
+        var options = merge.options
+        options.into = .source
+        options.source = nil
+        let weights = WeightMerge(options: options, place: checkpoint.place)
+        let isQuantized = merge.options.into == .nf4
+        let quantizer = try NF4Quantizer()
+        let works = Dictionary(uniqueKeysWithValues: plan.works.map { ($0.weight.name, $0) })
+        let bound = Set(model.bindings.map(\.sourceName))
+        if let stray = plan.works.first(where: { !bound.contains($0.weight.name) }) {
+            throw CrayonError(
+                .unsupported, in: merge.adapter.place, item: "tensor '\(stray.weight.name)'",
+                found: "a change of a tensor that the model does not use", expected: "weights of the model")
+        }
+        let layers = Mutex<[MergedLayer]>([])
+        let base = merge.base
+        let announced = Dictionary(
+            uniqueKeysWithValues: plan.works.map {
+                (
+                    $0.weight.name,
+                    Dictionary(uniqueKeysWithValues: MergedLayer.measureNames.map { ($0, BundleRewrite.longest) })
+                )
+            })
+        let step = try merge.step(measures: announced)
+        let transform = BundleConversion.WeightTransform(announced: step) { (binding) throws(CrayonError) in
+            guard let work = works[binding.sourceName] else { return nil }
+            let stored = try weights.stored(work.weight, over: work.kind.whole, in: base)
+            switch work.kind {
+            case .pair(let module, _):
+                // What counts is what is retained in the end, in 4 bits.
+                let (sum, layer) =
+                    isQuantized && binding.part == .backbone
+                    ? try weights.sum(module, stored, work.weight.name, for: quantizer)
+                    : try weights.sum(module, stored, work.weight.name)
+                try weights.check(layer)
+                layers.withLock { $0.append(layer) }
+                return sum
+            case .bias(let module, _): return try weights.addBias(of: module, to: stored, named: work.weight.name)
+            case .replacement:
+                guard case .dense(let tensor) = stored else { preconditionFailure("cast to the base's type") }
+                return tensor
+            }
+        } step: {
+            var done = step
+            done.measures = Dictionary(uniqueKeysWithValues: layers.withLock { $0 }.map { ($0.name, $0.measures) })
+            return done
+        }
+        var plannedFormats = PrecisionPlan()
+        switch merge.options.into {
+        case .nf4: break
+        case .source: plannedFormats[.backbone] = .source
+        case .bf16: plannedFormats[.backbone] = .bf16
+        case .f16: plannedFormats[.backbone] = .f16
+        case .f32: plannedFormats[.backbone] = .f32
+        }
+        let conversion = BundleConversion(
+            options: .init(
+                plan: plannedFormats, quantizer: quantizer, int8Quantizer: try Int8Quantizer(),
+                transform: transform)
+        ) { state in
+            guard state.stage == .converting else { return }
+            progress(AdapterMerge.Progress(tensor: state.tensor, done: state.done, total: state.total))
+        }
+        try conversion.run(model, output: output)
+        var report = MergeReport(base: checkpoint.place, output: output, adapters: merge.names)
+        report.layers = layers.withLock { $0 }
+        report.replaced = plan.works.compactMap { if case .pair = $0.kind { nil } else { $0.weight.name } }
+        return report
+    }
+}
