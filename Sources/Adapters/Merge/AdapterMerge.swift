@@ -118,7 +118,11 @@ public struct AdapterMerge: Sendable {
 
     /// What a bundle's history says of the merge.
     func step(measures: [String: [String: Double]]? = nil) throws(CrayonError) -> BundleStep {
-        var described = ["adapters": names.joined(separator: ", "), "into": options.into.rawValue]
+        var described = [
+            // Without folders: those are the business of the machine.
+            "adapters": names.map { $0.split(separator: "/").last.map(String.init) ?? $0 }.joined(separator: ", "),
+            "into": options.into.rawValue,
+        ]
         if (base as? BundleBase) != nil {
             described["rounding"] = options.source == nil ? options.rounding.rawValue : "from source"
             if options.rounding == .keep, options.source == nil { described["retention"] = "\(options.retention)" }

@@ -144,7 +144,7 @@ struct WeightMerge: Sendable {
             return Result(weight: .nf4(quantized), layer: layer)
         }
         let target = try MergeTarget(module, base: .nf4(base), place: place)
-        let delta = DeltaSource { target.fillChange($0, into: $1) }
+        let delta = HeldDelta(target).source
         let merged =
             switch options.rounding {
             case .keep:
@@ -175,7 +175,7 @@ struct WeightMerge: Sendable {
             before = try quantizer.quantize(DenseWeight.tensor(base, named: name), place: place)
         }
         let statistics = try MergeStatistics.measure(
-            base: before, merged: quantized, delta: DeltaSource { target.fillChange($0, into: $1) }, name: name,
+            base: before, merged: quantized, delta: HeldDelta(target).source, name: name,
             place: place)
         var layer = MergedLayer(name, .fromSource, sums)
         layer.retained = statistics.retention
