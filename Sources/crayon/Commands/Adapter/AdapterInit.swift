@@ -1,5 +1,5 @@
-import ArgumentParser
-import CrayonKit
+public import ArgumentParser
+public import CrayonKit
 
 struct AdapterInit: ParsableCommand {
     static let configuration = CommandConfiguration(
