@@ -60,6 +60,7 @@ let package = Package(
         layer("Architecture", ["Tensors"]),
 
         // Layer 2: numbers and files.
+        layer("LinearAlgebra", ["Bytes", "Tensors", "Kernels"]),
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
         layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization"]),
         layer(
@@ -82,7 +83,10 @@ let package = Package(
             ]),
         layer(
             "Adapters",
-            ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat"]),
+            [
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
+                "BundleFormat",
+            ]),
         layer(
             "Verification",
             [
@@ -94,8 +98,9 @@ let package = Package(
         layer(
             "CrayonKit",
             [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters", "Verification",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
+                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters",
+                "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -111,6 +116,7 @@ let package = Package(
         tests("Tensors", ["Bytes"]),
         tests("Kernels", ["Bytes", "Tensors"]),
         tests("Architecture", ["Tensors"]),
+        tests("LinearAlgebra", ["Bytes", "Kernels", "Tensors"]),
         tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
         tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors"]),
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "JSON", "Quantization", "Tensors"]),
@@ -126,7 +132,10 @@ let package = Package(
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
                 "Tensors",
             ]),
-        tests("Adapters", ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Tensors"]),
+        tests(
+            "Adapters",
+            ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Quantization", "Tensors"],
+            fixtures: true),
         tests(
             "Verification",
             ["BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),

@@ -51,6 +51,19 @@ public struct LowRankSet: Codable, Equatable, Sendable {
         self.exceptions = exceptions
     }
 
+    /// Whether a set may have the name: letters, digits, `-` and `_`. One with a dot would read as more of a role than the name.
+    public static func isName(_ name: String) -> Bool {
+        !name.isEmpty
+            && name.utf8.allSatisfy { byte in
+                switch byte {
+                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
+                    true
+                default: false
+                }
+            }
+    }
+
     public func rank(layer: Int, module: BackboneModule) -> Int {
         exceptions["layers.\(layer).\(module.rawValue)"]?.rank ?? rank
     }

@@ -109,7 +109,7 @@ extension BundleCoding {
     }
 
     /// What follows the name of the text that describes a quantized weight; nil for the others.
-    var quantStateSuffix: String? {
+    public var quantStateSuffix: String? {
         switch kind {
         case .plain, .packed: nil
         case .nf4: NF4Tensor.Component.quantState.rawValue

@@ -68,12 +68,18 @@ public struct BundleStep: Codable, Equatable, Sendable {
     /// What was asked for: the profile's name, the precision of each part, block size and so on.
     public var options: [String: String]
     public var sources: [BundleSource]
+    /// What was measured at each weight that the step made, by its name in the source; finite numbers.
+    public var measures: [String: [String: Double]]?
 
-    public init(kind: String, producer: String, options: [String: String] = [:], sources: [BundleSource] = []) {
+    public init(
+        kind: String, producer: String, options: [String: String] = [:], sources: [BundleSource] = [],
+        measures: [String: [String: Double]]? = nil
+    ) {
         self.kind = kind
         self.producer = producer
         self.options = options
         self.sources = sources
+        self.measures = measures
     }
 }
 

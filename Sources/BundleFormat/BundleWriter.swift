@@ -25,10 +25,12 @@ public final class BundleWriter {
     /// - Parameters:
     ///   - manifest: model, history and weights; files, probes, sections and digests are filled in here. The
     ///     history may change until `finish`, as long as it does not grow.
+    ///   - kept: where the bytes go before `finish`, to be found again by a run that goes on; see `AtomicFile`.
     /// - Throws: `CrayonError` when a name is taken twice or reserved, a coding makes no sense, the header
     ///   would be larger than readers accept, or the file cannot be created.
     public init(
-        path: String, manifest: BundleManifest, files: [AuxiliaryFile] = [], probes: [BundleProbe] = []
+        path: String, manifest: BundleManifest, files: [AuxiliaryFile] = [], probes: [BundleProbe] = [],
+        keptAt kept: String? = nil
     ) throws(CrayonError) {
         self.path = path
         self.files = files
@@ -62,7 +64,7 @@ public final class BundleWriter {
                 .unsupported, in: path, item: "header", found: "\(dataOffset) bytes",
                 expected: "at most \(BundleHeader.byteLimit)")
         }
-        file = try AtomicFile(path: path)
+        file = try AtomicFile(path: path, keptAt: kept)
     }
 
     /// Bytes of tensors written so far, the current one included.
@@ -130,6 +132,44 @@ public final class BundleWriter {
         }
         try file.commit()
         return manifest
+    }
+
+    // MARK: Going on with an interrupted run
+
+    /// What has been written up to the end of a weight, for a run that goes on from a kept file.
+    public struct Progress: Equatable, Sendable {
+        /// Bytes and SHA-256 of each tensor so far, padding included.
+        public var sizes: [Int]
+        public var digests: [String]
+        /// The texts that describe quantized weights, which are written at the end.
+        public var quantStates: [String: String]
+
+        public init(sizes: [Int] = [], digests: [String] = [], quantStates: [String: String] = [:]) {
+            self.sizes = sizes
+            self.digests = digests
+            self.quantStates = quantStates
+        }
+    }
+
+    /// Ends the current tensor and waits until all of it is on disk.
+    /// - Precondition: the last weight that was begun has been written in full.
+    public func seal() throws(CrayonError) -> Progress {
+        if currentCount > 0 { try close() }
+        file.flush()
+        return Progress(
+            sizes: sizes, digests: sizes.indices.map { manifest.digests[plan.items[$0].name] ?? "" },
+            quantStates: quantStates.mapValues { String(decoding: $0, as: UTF8.self) })
+    }
+
+    /// Goes on after what an interrupted run had written to the same kept file.
+    /// - Precondition: nothing has been appended, and the progress is of a writer made with the same arguments.
+    public func resume(_ progress: Progress) {
+        precondition(sizes.isEmpty && currentCount == 0 && progress.sizes.count <= plan.items.count)
+        precondition(progress.sizes.count == progress.digests.count)
+        for (index, digest) in progress.digests.enumerated() { manifest.digests[plan.items[index].name] = digest }
+        sizes = progress.sizes
+        position = progress.sizes.reduce(0, +)
+        quantStates = progress.quantStates.mapValues { Array($0.utf8) }
     }
 
     private func writeHeader() throws(CrayonError) {

@@ -100,16 +100,7 @@ private struct ConfigurationCheck {
     mutating func run(_ sets: [LowRankSet]) {
         range("lowRankSets.count", sets.count, 0...64)
         for set in sets {
-            let isWord = set.name.utf8.allSatisfy { byte in
-                switch byte {
-                case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                    UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
-                    true
-                default: false
-                }
-            }
-            // A name with a dot would read as more of a role than the name.
-            require(!set.name.isEmpty && isWord, "lowRankSets.name", "'\(set.name)'")
+            require(LowRankSet.isName(set.name), "lowRankSets.name", "'\(set.name)'")
             range("lowRankSets.\(set.name).rank", set.rank)
             positive("lowRankSets.\(set.name).alpha", set.alpha)
             for exception in set.exceptions.values {

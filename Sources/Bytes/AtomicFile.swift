@@ -7,18 +7,23 @@
 /// A file that appears under its final name whole or not at all.
 ///
 /// Bytes go to a temporary file in the same folder; `commit` syncs it, renames it over the final name
-/// and syncs the folder. A value that is dropped without `commit` takes its temporary file with it.
+/// and syncs the folder. A value that is dropped without `commit` takes its temporary file with it, unless the
+/// caller keeps that file in a place of its own so as to go on later.
 public final class AtomicFile: @unchecked Sendable {
     // @unchecked: `write` is `pwrite` on disjoint ranges, which the kernel lets threads do at once.
     public let path: String
-    /// `.NAME.crayon-partial-PID`: recognisable, hidden, and unlike any file that Crayon reads.
+    /// `.NAME.crayon-partial-PID` (recognisable, hidden, and unlike any file that Crayon reads), or the caller's.
     public let temporaryPath: String
     private let descriptor: Int32
+    private let isKept: Bool
     private var isCommitted = false
 
+    /// - Parameter kept: where the bytes go before `commit`, on the same file system. What is there already stays, and
+    ///   nothing but `commit` takes the file away: not a signal, not the end of this value.
     /// - Throws: `CrayonError` when the folder does not exist or cannot be written.
-    public init(path: String) throws(CrayonError) {
+    public init(path: String, keptAt kept: String? = nil) throws(CrayonError) {
         self.path = path
+        isKept = kept != nil
         let folder = Self.folder(of: path)
         let name = path.split(separator: "/", omittingEmptySubsequences: true).last.map(String.init) ?? ""
         guard !name.isEmpty, name != ".", name != ".." else {
@@ -30,16 +35,16 @@ public final class AtomicFile: @unchecked Sendable {
                 .usage, in: path, found: "a folder", expected: "the path of a file to write",
                 advice: "Name a file in it.")
         }
-        temporaryPath = "\(folder)/.\(name).crayon-partial-\(getpid())"
-        unlink(temporaryPath)
-        descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+        temporaryPath = kept ?? "\(folder)/.\(name).crayon-partial-\(getpid())"
+        if !isKept { unlink(temporaryPath) }
+        descriptor = open(temporaryPath, O_RDWR | O_CREAT | (isKept ? 0 : O_EXCL) | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw .system(errno, in: path, while: "creating a file beside it") }
-        Interruption.unlinkOnSignal(temporaryPath)
+        if !isKept { Interruption.unlinkOnSignal(temporaryPath) }
     }
 
     deinit {
         close(descriptor)
-        if !isCommitted {
+        if !isCommitted, !isKept {
             unlink(temporaryPath)
             Interruption.forget(temporaryPath)
         }

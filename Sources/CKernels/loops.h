@@ -18,6 +18,7 @@ typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 typedef uint32_t words __attribute__((vector_size(64)));
 typedef uint16_t halves __attribute__((vector_size(32)));
+typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
 // Vectors go through pointers: by value they would have no ABI where the registers are narrower.
 #define LOAD(v, p) memcpy(&(v), (p), sizeof(v))
@@ -26,4 +27,6 @@ typedef uint16_t halves __attribute__((vector_size(32)));
 
 #include "loops_convert.h"
 #include "loops_products.h"
+#include "loops_panels.h"
 #include "loops_functions.h"
+#include "loops_low_rank.h"

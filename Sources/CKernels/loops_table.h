@@ -1,4 +1,6 @@
 // The table of one variant, after loops.h and the variant's NF4 kernels.
+#include "loops_keep.h"
+
 const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .name = CK_VARIANT_NAME,
     .f16_to_f32 = CK_NAME(f16_to_f32),
@@ -12,6 +14,8 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .dynamic8_decode = CK_NAME(dynamic8_decode),
     .dynamic8_cells = CK_NAME(dynamic8_cells),
     .nf4_multiply = CK_NF4_MULTIPLY,
+    .keep_sums = CK_NAME(keep_sums),
+    .keep_codes = CK_NAME(keep_codes),
     .dot = CK_NAME(dot),
     .dot_f16 = CK_NAME(dot_f16),
     .dot_bf16 = CK_NAME(dot_bf16),
@@ -25,4 +29,8 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .silu_multiply = CK_NAME(silu_multiply),
     .quick_gelu = CK_NAME(quick_gelu),
     .rotate_half = CK_NAME(rotate_half),
+    .panel_multiply = CK_NAME(panel_multiply),
+    .panel_accumulate = CK_NAME(panel_accumulate),
+    .low_rank_product = CK_NAME(low_rank_product),
+    .merge_sums = CK_NAME(merge_sums),
 };

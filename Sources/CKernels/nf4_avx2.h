@@ -2,8 +2,7 @@
 #pragma STDC FP_CONTRACT OFF
 
 // Codes of 8 values by bisection: four comparisons, each threshold looked up by the bits found so far.
-CK_INLINE __m256i nf4_codes8(__m256 x) {
-    const float *t = ck_nf4_thresholds;
+CK_INLINE __m256i nf4_codes8(__m256 x, const float *t) {
     const __m256 quarter = _mm256_setr_ps(t[1], t[5], t[9], t[13], t[1], t[5], t[9], t[13]);
     const __m256 eighth = _mm256_setr_ps(t[0], t[2], t[4], t[6], t[8], t[10], t[12], t[14]);
     __m256 m = _mm256_cmp_ps(x, _mm256_set1_ps(t[7]), _CMP_GT_OQ);
@@ -25,7 +24,7 @@ CK_KERNEL void CK_NAME(nf4_encode)(const float *x, int64_t count, float reciproc
         -1, -1, -1);
     int64_t i = 0;
     for (; i + 8 <= count; i += 8) {
-        __m256i c = nf4_codes8(_mm256_mul_ps(_mm256_loadu_ps(x + i), r));
+        __m256i c = nf4_codes8(_mm256_mul_ps(_mm256_loadu_ps(x + i), r), ck_nf4_thresholds);
         // In each 64 bits the even element is low and the odd one high.
         __m256i pairs = _mm256_or_si256(_mm256_slli_epi64(c, 4), _mm256_srli_epi64(c, 32));
         pairs = _mm256_shuffle_epi8(pairs, gather);
@@ -60,6 +59,19 @@ CK_KERNEL void CK_NAME(nf4_decode)(
     for (; i < count; i += 2) {
         target[i] = map[codes[i / 2] >> 4] * scale;
         target[i + 1] = map[codes[i / 2] & 15] * scale;
+    }
+}
+
+// MARK: Levels
+
+#define CK_KEEP_LEVELS keep_levels_avx2
+CK_INLINE void keep_levels_avx2(const floats *x, const ck_levels *levels, ints *bits) {
+    const __m256 low = _mm256_loadu_ps(levels->map), high = _mm256_loadu_ps(levels->map + 8);
+    for (int half = 0; half < 2; half++) {
+        __m256i code = nf4_codes8(_mm256_loadu_ps((const float *)x + 8 * half), levels->thresholds);
+        __m256 a = _mm256_permutevar8x32_ps(low, code), b = _mm256_permutevar8x32_ps(high, code);
+        __m256 level = _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)));
+        _mm256_storeu_ps((float *)bits + 8 * half, level);
     }
 }
 

@@ -43,6 +43,14 @@ CK_KERNEL void CK_NAME(nf4_decode)(
     }
 }
 
+// MARK: Levels
+
+#define CK_KEEP_LEVELS keep_levels_avx512
+CK_INLINE void keep_levels_avx512(const floats *x, const ck_levels *levels, ints *bits) {
+    __m512i code = nf4_codes16(_mm512_loadu_ps(x), _mm512_loadu_ps(levels->thresholds));
+    _mm512_storeu_ps(bits, _mm512_permutexvar_ps(code, _mm512_loadu_ps(levels->map)));
+}
+
 // MARK: Row product
 
 enum {

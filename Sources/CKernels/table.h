@@ -33,6 +33,9 @@ typedef struct {
     void (*nf4_multiply)(
         const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
 
+    ck_keep_sums (*keep_sums)(const ck_keep_run *run, float t);
+    void (*keep_codes)(const ck_keep_run *run, float t, uint8_t *codes);
+
     float (*dot)(const float *x, const float *y, int64_t count);
     float (*dot_f16)(const void *w, const float *x, int64_t count);
     float (*dot_bf16)(const void *w, const float *x, int64_t count);
@@ -47,6 +50,16 @@ typedef struct {
     void (*silu_multiply)(const float *gate, const float *up, float *y, int64_t count);
     void (*quick_gelu)(float *x, int64_t count);
     void (*rotate_half)(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines);
+
+    void (*low_rank_product)(
+        const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows,
+        int64_t columns, int64_t depth, float *target, int64_t target_stride);
+    void (*merge_sums)(
+        const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
+    void (*panel_multiply)(
+        const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
+    void (*panel_accumulate)(
+        const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g);
 } ck_table;
 
 extern ck_table ck_kernels;  // the selected variant; constant after start-up

@@ -93,3 +93,24 @@ ck_comparison ck_compare(const float *reference, const float *value, int64_t cou
     }
     return sums;
 }
+
+void ck_low_rank_product(
+    const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows, int64_t columns,
+    int64_t depth, float *target, int64_t target_stride) {
+    ck_kernels.low_rank_product(
+        left, left_stride, right, right_stride, rows, columns, depth, target, target_stride);
+}
+
+void ck_add_merge_sums(
+    const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total) {
+    ck_kernels.merge_sums(base, delta, merged, count, total);
+}
+
+void ck_panel_multiply(
+    const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds) {
+    ck_kernels.panel_multiply(a, stride, rows, count, v, y, adds);
+}
+
+void ck_panel_accumulate(const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g) {
+    ck_kernels.panel_accumulate(a, stride, rows, count, y, g);
+}

@@ -23,4 +23,18 @@ static inline int copenblas_correct_core(const char *core) {
     return 1;
 }
 
+// The LAPACK routines in use. OpenBLAS carries them, but its header does not declare them. Fortran: everything by
+// reference, integers of 32 bits, matrices by column, and the length of each text argument by value at the end.
+extern void sgesdd_(
+    const char *jobz, const int *m, const int *n, float *a, const int *lda, float *s, float *u, const int *ldu, float *vt,
+    const int *ldvt, float *work, const int *lwork, int *iwork, int *info, size_t jobz_length);
+extern void sgelqf_(
+    const int *m, const int *n, float *a, const int *lda, float *tau, float *work, const int *lwork, int *info);
+extern void sorglq_(
+    const int *m, const int *n, const int *k, float *a, const int *lda, const float *tau, float *work, const int *lwork,
+    int *info);
+extern void dsyevd_(
+    const char *jobz, const char *uplo, const int *n, double *a, const int *lda, double *w, double *work,
+    const int *lwork, int *iwork, const int *liwork, int *info, size_t jobz_length, size_t uplo_length);
+
 #endif

@@ -77,7 +77,7 @@ struct OpenedParts {
         var adapters: [AdapterReading] = []
         var taken = Set(base.description.lowRankSets.map(\.name))
         for (name, path) in parts.adapters {
-            guard !name.isEmpty, name.utf8.allSatisfy({ Self.isNameByte($0) }), taken.insert(name).inserted else {
+            guard LowRankSet.isName(name), taken.insert(name).inserted else {
                 throw CrayonError(
                     .usage, in: "--adapter", found: "the name '\(name)'",
                     expected: "letters, digits, '-' and '_', and no name twice")
@@ -88,15 +88,6 @@ struct OpenedParts {
         var reader = try crayon?.reader(CrayonFileConfiguration.fileName)
         if reader == nil { reader = try base.reader(CrayonFileConfiguration.fileName) }
         crayonConfiguration = try reader.map { reader throws(CrayonError) in try CrayonFileConfiguration(reader) }
-    }
-
-    private static func isNameByte(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"):
-            true
-        default: false
-        }
     }
 
     mutating func configuration() throws(CrayonError) -> ModelConfiguration {

@@ -39,11 +39,12 @@ public final class SafetensorsWriter: Sendable {
     ///   - declarations: the tensors in the order of their bytes; names are unique.
     ///   - metadata: the pairs of `__metadata__`, in order; none at all when empty.
     ///   - alignment: the data begin at a multiple of it; the header is padded with spaces.
+    ///   - kept: where the bytes go before `commit`, to be found again by a run that goes on; see `AtomicFile`.
     /// - Throws: `CrayonError` when a name is given twice, the header is larger than readers take, or the
     ///   file cannot be created.
     public init(
         path: String, declarations: [Declaration], metadata: [(name: String, value: String)] = [("format", "pt")],
-        alignment: Int = 8
+        alignment: Int = 8, keptAt kept: String? = nil
     ) throws(CrayonError) {
         precondition(alignment > 0)
         self.path = path
@@ -85,7 +86,7 @@ public final class SafetensorsWriter: Sendable {
         byteCount = dataOffset + end
         offsets = positions
         remaining = Atomic(end)
-        file = try AtomicFile(path: path)
+        file = try AtomicFile(path: path, keptAt: kept)
         let length = (0..<8).map { UInt8(truncatingIfNeeded: text.count >> (8 * $0)) }
         try file.write(length + text, at: 0)
     }
@@ -104,6 +105,13 @@ public final class SafetensorsWriter: Sendable {
     public func write(_ tensor: Tensor) throws(CrayonError) {
         precondition(offsets[tensor.name]?.count == tensor.region.count)
         try write(tensor.region.buffer, of: tensor.name)
+    }
+
+    /// Takes a tensor for written: an earlier run wrote it to the same kept file.
+    /// - Precondition: the tensor is declared, and nothing of it has been written.
+    public func skip(_ name: String) {
+        guard let place = offsets[name] else { preconditionFailure("tensor '\(name)' is not declared") }
+        remaining.subtract(place.count, ordering: .relaxed)
     }
 
     /// Asks the operating system to start writing to disk; see `AtomicFile.flush`.

@@ -27,10 +27,11 @@ public final class ShardedSafetensorsWriter: Sendable {
     ///   - baseName: what the files' names begin with: `model`, or PEFT's `adapter_model`.
     ///   - shardLimit: most bytes of tensors in one shard.
     ///   - overwrites: a checkpoint that is already in the folder is replaced.
+    ///   - kept: the folder that shards lie in before `commit`, to be found again by a run that goes on.
     public init(
         folder: String, baseName: String = "model", declarations: [SafetensorsWriter.Declaration],
         shardLimit: Int = 5_000_000_000, metadata: [(name: String, value: String)] = [("format", "pt")],
-        overwrites: Bool = false
+        overwrites: Bool = false, keptIn kept: String? = nil
     ) throws(CrayonError) {
         precondition(shardLimit > 0)
         replaced = try Self.prepare(folder, baseName: baseName, overwrites: overwrites)
@@ -55,7 +56,9 @@ public final class ShardedSafetensorsWriter: Sendable {
                 ? "\(baseName).safetensors"
                 : "\(baseName)-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
             writers.append(
-                try SafetensorsWriter(path: "\(folder)/\(name)", declarations: shard, metadata: metadata))
+                try SafetensorsWriter(
+                    path: "\(folder)/\(name)", declarations: shard, metadata: metadata,
+                    keptAt: kept.map { "\($0)/\(name)" }))
             for declaration in shard {
                 guard shardOf.updateValue(position, forKey: declaration.name) == nil else {
                     throw CrayonError(
@@ -80,6 +83,17 @@ public final class ShardedSafetensorsWriter: Sendable {
     public func write(_ bytes: UnsafeRawBufferPointer, of name: String, at offset: Int = 0) throws(CrayonError) {
         guard let shard = shardOf[name] else { preconditionFailure("tensor '\(name)' is not declared") }
         try writers[shard].write(bytes, of: name, at: offset)
+    }
+
+    /// Takes a tensor for written; see `SafetensorsWriter.skip`.
+    public func skip(_ name: String) {
+        guard let shard = shardOf[name] else { preconditionFailure("tensor '\(name)' is not declared") }
+        writers[shard].skip(name)
+    }
+
+    /// Waits until everything written so far is on disk.
+    public func flush() {
+        for writer in writers { writer.flush() }
     }
 
     /// The files that `commit` brings into place.

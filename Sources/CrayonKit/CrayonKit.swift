@@ -9,6 +9,7 @@
 @_exported public import JSON
 @_exported public import Kernels
 @_exported public import Layers
+@_exported public import LinearAlgebra
 @_exported public import Models
 @_exported public import Quantization
 @_exported public import Tensors

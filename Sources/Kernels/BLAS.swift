@@ -5,7 +5,7 @@ import COpenBLAS
 /// Several threads may call at once. Callers split a large product into tiles whose sizes do not depend on the number
 /// of threads; OpenBLAS sums a given tile in a fixed order, so results do not either.
 public enum BLAS {
-    private static let prepared: Void = {
+    static let prepared: Void = {
         switch KernelVariant.active {
         case .avx512: _ = copenblas_correct_core("SkylakeX")
         case .avx2: _ = copenblas_correct_core("Haswell")
@@ -39,6 +39,21 @@ public enum BLAS {
         guard m > 0, n > 0 else { return }
         _ = prepared
         cblas_sgemm(
+            CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
+            blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
+    }
+
+    /// The same in float64.
+    public static func gemm(
+        transposeA: Bool = false, transposeB: Bool = false, m: Int, n: Int, k: Int, alpha: Double = 1,
+        a: UnsafePointer<Double>, lda: Int, b: UnsafePointer<Double>, ldb: Int, beta: Double = 0,
+        c: UnsafeMutablePointer<Double>, ldc: Int
+    ) {
+        precondition(m >= 0 && n >= 0 && k >= 0)
+        precondition(lda >= max(1, transposeA ? m : k) && ldb >= max(1, transposeB ? k : n) && ldc >= max(1, n))
+        guard m > 0, n > 0 else { return }
+        _ = prepared
+        cblas_dgemm(
             CblasRowMajor, transposeA ? CblasTrans : CblasNoTrans, transposeB ? CblasTrans : CblasNoTrans,
             blasint(m), blasint(n), blasint(k), alpha, a, blasint(lda), b, blasint(ldb), beta, c, blasint(ldc))
     }

@@ -7,6 +7,8 @@ import Testing
     @Test func conversions() { ConversionChecks.run() }
     @Test func quantization() { QuantizationChecks.run() }
     @Test func vectors() { VectorChecks.run() }
+    @Test func panels() { PanelChecks.run() }
+    @Test func lowRankProducts() { LowRankChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
         #expect(variant.select())
@@ -14,6 +16,8 @@ import Testing
         ConversionChecks.run()
         QuantizationChecks.run()
         VectorChecks.run()
+        PanelChecks.run()
+        LowRankChecks.run()
     }
 
     @Test func portable() async {

@@ -80,6 +80,42 @@ void ck_nf4_dequantize(const ck_nf4_tensor *tensor, int64_t start, int64_t count
 void ck_nf4_multiply(
     const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
 
+// MARK: A change of 4-bit weights, rounded onto their own grid
+
+// The 16 levels of a map, as the loops want them.
+typedef struct {
+    float map[16];
+    float thresholds[16];  // float32 midpoints; the last is infinite
+    int32_t exchange[15];  // the bits of level k against those of level k + 1
+    int32_t first;         // the bits of level 0
+} ck_levels;
+
+// False when the levels do not ascend strictly, or are not finite.
+bool ck_keep_levels(const float *map, ck_levels *levels);
+
+// `count` weights and the change that each should have, in units of the caller's choice: weight = level * scale, and
+// step is the change over the scale. The four arrays are the caller's.
+typedef struct {
+    ck_levels levels;
+    float *level, *step, *scale, *delta;
+    int64_t count;
+    double squared_weight, product, squared_delta;  // sums of weight^2, weight * delta, delta^2
+} ck_keep_run;
+
+// Fills the arrays and the three sums from elements start ..< start + count of a tensor; scales and changes are
+// multiplied by `unit`, a power of two. Elements of a block whose scale is no normal number get a scale and a step of 0.
+void ck_keep_prepare(
+    const ck_nf4_tensor *tensor, int64_t start, int64_t count, float unit, const float *delta, ck_keep_run *run);
+
+// e is what an element changes by when level + t step is rounded to the nearest level. The same bits in every variant.
+typedef struct {
+    double product, squared;  // sums of e * delta and e^2
+} ck_keep_sums;
+ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t);
+
+// The codes of those levels, one to a byte.
+void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes);
+
 // MARK: 8-bit dynamic map
 
 typedef enum {
@@ -147,6 +183,38 @@ typedef struct {
     double squared_error, squared_reference, squared_value, product, largest_error;
 } ck_comparison;
 ck_comparison ck_compare(const float *reference, const float *value, int64_t count);
+
+// MARK: Panels of 16 columns
+
+// y[rows][16] = A[rows][count] V[count][16], added to what y holds where `adds`. Rows of A are `stride` elements apart.
+// A row's result depends on the variant and on the counts alone, not on its neighbours.
+void ck_panel_multiply(
+    const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
+
+// g[count][16] += A[rows][count]^T Y[rows][16], the rows taken in ascending order.
+void ck_panel_accumulate(const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g);
+
+// MARK: Low-rank products
+
+// target[i][j] = sum over k of left[i][k] right[k][j], row-major, strides in elements.
+//
+// Each element is one chain of fused multiply-adds over ascending k, in blocks of depth that are summed apart and added:
+// one block up to a depth of 192, halves up to 384, blocks of 192 beyond. That is the order of MKL's AVX2 sgemm, so the
+// bits are PyTorch's on such a machine for matrices of 16 columns and 4 rows at least; and every variant gives the same.
+void ck_low_rank_product(
+    const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows, int64_t columns,
+    int64_t depth, float *target, int64_t target_stride);
+
+// With change = merged - base: sums over elements, the largest |change|. The target of a merge is base + delta, its
+// error is change - delta.
+typedef struct {
+    double squared_base, squared_delta, delta_change, squared_change, squared_error, squared_target;
+    float largest_change;
+} ck_merge_sums;
+
+// Adds a run of elements to `total`.
+void ck_add_merge_sums(
+    const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,3 @@
-import Bytes
 import Dispatch
 import Foundation
 
@@ -6,7 +5,7 @@ import Foundation
 ///
 /// The producer is held back while more than `limit` bytes wait: that is what keeps memory bounded when the
 /// disk is slower than the cores. After an error nothing more is done, and the next call throws it.
-final class BoundedQueue: @unchecked Sendable {
+public final class BoundedQueue: @unchecked Sendable {
     // @unchecked: everything mutable is under `condition`.
     private let queue = DispatchQueue(label: "crayon.output")
     private let condition = NSCondition()
@@ -15,10 +14,10 @@ final class BoundedQueue: @unchecked Sendable {
     private var failure: CrayonError?
     private var isCancelled = false
 
-    init(limit: Int) { self.limit = limit }
+    public init(limit: Int) { self.limit = limit }
 
     /// - Parameter bytes: what `work` keeps alive.
-    func add(bytes: Int, _ work: @escaping () throws(CrayonError) -> Void) throws(CrayonError) {
+    public func add(bytes: Int, _ work: @escaping () throws(CrayonError) -> Void) throws(CrayonError) {
         condition.lock()
         while waiting > 0, waiting + bytes > limit, failure == nil { condition.wait() }
         let failed = failure
@@ -44,7 +43,7 @@ final class BoundedQueue: @unchecked Sendable {
     }
 
     /// Drops what waits, and returns when nothing is at work any more and nothing is kept alive.
-    func cancel() {
+    public func cancel() {
         condition.lock()
         isCancelled = true
         condition.unlock()
@@ -52,7 +51,7 @@ final class BoundedQueue: @unchecked Sendable {
     }
 
     /// Waits until all is done.
-    func finish() throws(CrayonError) {
+    public func finish() throws(CrayonError) {
         queue.sync {}
         condition.lock()
         let failed = failure

@@ -1,0 +1,222 @@
+public import Architecture
+public import BundleFormat
+public import Bytes
+public import Checkpoints
+import JSON
+public import Quantization
+import Tensors
+
+/// A bundle that differs from another in some of its weights: what merging and editing write.
+///
+/// Weights that stay are copied as they are stored, packed ones too; new ones are made when their turn comes, while the
+/// one before is being written, so memory holds two at most. The order is the base's, and what is added comes last.
+public struct BundleRewrite: Sendable {
+    /// Makes a weight, and the measures of it that were announced.
+    public typealias Maker = @Sendable () throws(CrayonError) -> (weight: StoredWeight, measures: [String: Double])
+
+    private struct Entry: Sendable {
+        var weight: BundleWeight
+        /// Nil for what is copied.
+        var make: Maker?
+        var measures: [String] = []
+        var byteCount: Int
+    }
+
+    public let base: BundleReader
+    public var model: ModelConfiguration
+    public var files: [AuxiliaryFile]
+    /// Recorded answers are the base's: they go where the new model is another.
+    public var keepsProbes = true
+    private var entries: [Entry]
+
+    public init(_ base: BundleReader) {
+        self.base = base
+        model = base.configuration
+        files = base.files
+        entries = base.manifest.weights.map { weight in
+            let bytes = weight.coding.components.reduce(0) {
+                $0 + (base.tensor(weight.name + $1.suffix)?.region.count ?? 0)
+            }
+            return Entry(weight: weight, make: nil, byteCount: bytes)
+        }
+    }
+
+    public var weights: [BundleWeight] { entries.map(\.weight) }
+
+    public mutating func removeWeights(where isRemoved: (BundleWeight) -> Bool) {
+        entries.removeAll { isRemoved($0.weight) }
+    }
+
+    /// Puts a weight that is to be made in the place of the one of its role, or at the end.
+    /// - Parameters:
+    ///   - measures: the names of what will be known of the weight once it is made; it goes into the history.
+    ///   - make: gives a weight of exactly the coding's kind, type, shape and block sizes.
+    public mutating func set(_ weight: BundleWeight, measures: [String] = [], make: @escaping Maker) {
+        let bytes = weight.coding.shape.reduce(weight.coding.type.byteCount, *)
+        let entry = Entry(weight: weight, make: make, measures: measures, byteCount: bytes)
+        if let index = entries.firstIndex(where: { $0.weight.role == weight.role }) {
+            entries[index] = entry
+        } else {
+            entries.append(entry)
+        }
+    }
+
+    /// Writes the bundle; nothing stands under `output` before it is whole and opens.
+    ///
+    /// - Parameters:
+    ///   - step: what was done, for the history; the makers' measures are added.
+    ///   - resume: keeps what is finished, and goes on from what an earlier run had finished.
+    ///   - measure: see `BundleWriter.finish`.
+    ///   - progress: called from the calling thread with the weight's name, bytes done and all bytes.
+    /// - Returns: the manifest as written.
+    @discardableResult
+    public func write(
+        to output: String, step: BundleStep, resume: ResumeFolder? = nil,
+        measure: ((BundleReader) throws(CrayonError) -> [String: Double])? = nil,
+        progress: (String, Int, Int) -> Void = { _, _, _ in }
+    ) throws(CrayonError) -> BundleManifest {
+        // The header's room is reserved for the longest numbers.
+        let announced = entries.filter { !$0.measures.isEmpty }.map { entry in
+            (entry.weight.sourceName, Dictionary(uniqueKeysWithValues: entry.measures.map { ($0, Self.longest) }))
+        }
+        let manifest = BundleManifest(
+            model: model, history: history(step, Dictionary(announced, uniquingKeysWith: { $1 })),
+            weights: entries.map(\.weight))
+        let writer = try BundleWriter(
+            path: output, manifest: manifest, files: files, probes: keepsProbes ? base.probes : [],
+            keptAt: resume?.file("bundle"))
+        let journal = try RewriteJournal(writer, resume)
+        let queue = BoundedQueue(limit: 256 << 20)
+        let total = entries.reduce(0) { $0 + $1.byteCount }
+        var done = 0
+        do throws(CrayonError) {
+            for (index, entry) in entries.enumerated() {
+                progress(entry.weight.sourceName, done, total)
+                if index >= journal.resumedCount {
+                    let made = try entry.make.map { (make) throws(CrayonError) in try make() }
+                    try queue.add(bytes: entry.byteCount) { () throws(CrayonError) in
+                        if let made {
+                            try writer.append(made.weight, of: entry.weight)
+                        } else {
+                            try copy(entry.weight, to: writer)
+                        }
+                        try journal.didWrite(
+                            index, entry.weight.sourceName, made?.measures ?? [:], isLast: index == entries.count - 1)
+                    }
+                }
+                done += entry.byteCount
+            }
+            try queue.finish()
+        } catch {
+            queue.cancel()
+            throw error
+        }
+        progress("", total, total)
+        return try writer.finish(
+            history: history(step, journal.measures),
+            measure: { (reader) throws(CrayonError) in
+                // Opening checks all that a reader of the finished file will.
+                try measure?(reader) ?? [:]
+            })
+    }
+
+    /// No double has a longer text.
+    private static let longest = -2.2250738585072014e-308
+
+    private func history(_ step: BundleStep, _ measures: [String: [String: Double]]) -> [BundleStep] {
+        var step = step
+        if !measures.isEmpty { step.measures = measures }
+        return base.manifest.history + [step]
+    }
+
+    /// A weight as it is stored.
+    private func copy(_ weight: BundleWeight, to writer: BundleWriter) throws(CrayonError) {
+        for component in weight.coding.components {
+            guard let tensor = base.tensor(weight.name + component.suffix) else {
+                throw CrayonError(
+                    .missing, in: base.place, item: "tensor '\(weight.name)\(component.suffix)'", found: "nothing")
+            }
+            if component.suffix == weight.coding.quantStateSuffix {
+                writer.setQuantState(tensor.region.array, of: weight)
+            } else {
+                try writer.append(tensor.region, to: tensor.name)
+            }
+            base.safetensors.dontNeed(tensor.name)
+        }
+    }
+}
+
+/// What of a rewritten bundle is on disk. Used by the writing thread alone once the work has begun.
+private final class RewriteJournal: @unchecked Sendable {
+    /// Bytes between two records: each waits for the disk.
+    private static let stride = 256 << 20
+
+    private let writer: BundleWriter
+    private let resume: ResumeFolder?
+    /// Weights that an earlier run had written.
+    let resumedCount: Int
+    private(set) var measures: [String: [String: Double]] = [:]
+    private var unsaved: [String] = []
+    private var savedItems = 0
+    private var savedBytes = 0
+    private var savedStates: Set<String> = []
+
+    init(_ writer: BundleWriter, _ resume: ResumeFolder?) throws(CrayonError) {
+        self.writer = writer
+        self.resume = resume
+        var progress = BundleWriter.Progress()
+        var count = 0
+        let finished = (resume?.finished ?? [:]).compactMap { item, record in Int(item).map { ($0, record) } }
+        for (weights, record) in finished.sorted(by: { $0.0 < $1.0 }) {
+            let reader = JSONReader(record, place: resume?.path ?? "")
+            progress.sizes += try reader.ints("sizes")
+            progress.digests += try reader.strings("digests")
+            for (name, value) in try reader.object("states").object.members {
+                if case .string(let text) = value { progress.quantStates[name] = text }
+            }
+            let measured = try reader.object("measures")
+            for name in measured.object.names {
+                let values = try measured.object(name)
+                for key in values.object.names { measures[name, default: [:]][key] = try values.double(key) }
+            }
+            count = weights
+        }
+        resumedCount = count
+        savedItems = progress.sizes.count
+        savedStates = Set(progress.quantStates.keys)
+        if count > 0 { writer.resume(progress) }
+        savedBytes = writer.bytesWritten
+    }
+
+    func didWrite(
+        _ index: Int, _ name: String, _ values: [String: Double], isLast: Bool
+    ) throws(CrayonError) {
+        if !values.isEmpty {
+            measures[name] = values
+            unsaved.append(name)
+        }
+        guard let resume, isLast || writer.bytesWritten - savedBytes >= Self.stride else { return }
+        let progress = try writer.seal()
+        var states = JSONObject()
+        for (name, text) in progress.quantStates.sorted(by: { $0.key < $1.key }) where savedStates.insert(name).inserted
+        {
+            states[name] = .string(text)
+        }
+        var measured = JSONObject()
+        for name in unsaved {
+            var values = JSONObject()
+            for (key, value) in (measures[name] ?? [:]).sorted(by: { $0.key < $1.key }) { values[key] = .double(value) }
+            measured[name] = .object(values)
+        }
+        try resume.finish(
+            String(index + 1),
+            JSONObject([
+                "sizes": .array(progress.sizes[savedItems...].map(JSONValue.int)),
+                "digests": .array(progress.digests[savedItems...].map(JSONValue.string)),
+                "states": .object(states), "measures": .object(measured),
+            ]))
+        savedItems = progress.sizes.count
+        savedBytes = writer.bytesWritten
+        unsaved = []
+    }
+}

@@ -1,0 +1,79 @@
+public import Bytes
+public import Kernels
+public import Quantization
+import Tensors
+
+/// A merged 4-bit weight and what is known about it.
+public struct MergedWeight: Sendable {
+    public enum Method: String, Sendable {
+        /// Dequantized, changed, quantized again.
+        case requantized
+        /// Rounded so that the change is kept.
+        case kept
+    }
+
+    public let tensor: NF4Tensor
+    public let method: Method
+    public internal(set) var statistics: MergeStatistics
+    /// What each share of the change would cost; nil unless it was asked for.
+    public internal(set) var curve: [KeepingRounder.CurvePoint]?
+}
+
+/// The merge that peers do: dequantize to the weight's type, add the change in float32, quantize with the same block sizes.
+/// The bytes are bitsandbytes' of `quantize_4bit(dequantize_4bit(W).float() + delta)`.
+public struct PlainRequantization: Sendable {
+    /// How scales become codes; block sizes and nesting are the base's.
+    public var scaleCodes: Dynamic8Kernel.Rule
+
+    public init(scaleCodes: Dynamic8Kernel.Rule = .bitsandbytesCPU) { self.scaleCodes = scaleCodes }
+
+    /// Merges a change, on all cores, a tile at a time.
+    /// - Parameters:
+    ///   - name: the tensor's, for errors; `place`: the file's.
+    /// - Throws: `CrayonError` for a change that is not finite, or too large for float32 or for the mean of the scales.
+    public func merge(
+        _ base: NF4Tensor, adding delta: DeltaSource, name: String, place: String
+    ) throws(CrayonError) -> MergedWeight {
+        let tensor = try requantize(base, adding: delta, name: name, place: place)
+        return MergedWeight(
+            tensor: tensor, method: .requantized,
+            statistics: try .measure(base: base, merged: tensor, delta: delta, name: name, place: place))
+    }
+
+    func requantize(
+        _ base: NF4Tensor, adding delta: DeltaSource, name: String, place: String
+    ) throws(CrayonError) -> NF4Tensor {
+        var nestedBlockSize: Int?
+        if case .double(let scales) = base.scales { nestedBlockSize = scales.nestedBlockSize }
+        let quantizer = try NF4Quantizer(
+            blockSize: base.blockSize, doubleQuantization: nestedBlockSize != nil,
+            nestedBlockSize: nestedBlockSize ?? 256, scaleCodes: scaleCodes)
+        let count = base.shape.count
+        let codes = ByteBuffer(count: base.codes.count)
+        let absmax = ByteBuffer(count: base.blockCount * 4)
+        let codePointer = codes.pointer.assumingMemoryBound(to: UInt8.self)
+        let absmaxPointer = absmax.pointer.assumingMemoryBound(to: Float.self)
+        // A multiple of every block size.
+        try Parallel.forEachRange(of: count, size: 1 << 16) { (range) throws(CrayonError) in
+            try withFloats(3 * range.count) { (scratch) throws(CrayonError) in
+                let values = scratch + range.count
+                try delta.fill(range, into: scratch)
+                let rounded = UnsafeMutableRawPointer(values + range.count)
+                base.dequantize(elements: range, as: base.sourceType, into: rounded)
+                FloatConversion.widen(rounded, type: base.sourceType, count: range.count, into: values)
+                VectorMath.add(scratch, into: values, count: range.count)
+                let bad = NF4Kernel.quantize(
+                    values, type: .f32, count: range.count, blockSize: base.blockSize,
+                    codes: codePointer + range.lowerBound / 2, absmax: absmaxPointer + range.lowerBound / base.blockSize
+                )
+                if let bad {
+                    throw DeltaSource.notFinite(scratch[bad], element: range.lowerBound + bad, name: name, place: place)
+                }
+            }
+        }
+        return try NF4Tensor(
+            shape: base.shape, blockSize: base.blockSize, codes: codes.region,
+            scales: quantizer.quantizeScales(absmax.region, name: name, place: place), sourceType: base.sourceType,
+            name: name, place: place)
+    }
+}

@@ -1,0 +1,81 @@
+import Bytes
+import Kernels
+import Tensors
+
+/// What a pair adds to the weight beside it, in float32, made a run of elements at a time and never whole.
+///
+/// The bits are those of PEFT's `get_delta_weight` on a CPU: the product in float32, times the scale, and for 16-bit factors
+/// rounded to their type.
+struct WeightDelta: Sendable {
+    /// `[rows, columns]` of the weight.
+    let rows: Int
+    let columns: Int
+    private let depth: Int
+    private let scale: Float
+    private let factorType: ElementType
+    /// `[rows, depth]` and `[depth, columns]`.
+    private let left: Matrix
+    private let right: Matrix
+
+    /// - Throws: `CrayonError` when a packed factor is damaged.
+    init(_ module: AdapterModule) throws(CrayonError) {
+        let a = try module.a.tensor()
+        let b = try module.b.tensor()
+        let isTransposed = module.isTransposed || module.kind == .embedding
+        depth = module.rank
+        scale = Float(module.scale)
+        // PyTorch's product of two types would be an error; of 16-bit factors the type of B decides.
+        factorType = b.type == .bf16 || b.type == .f16 ? b.type : .f32
+        left = isTransposed ? Self.transposed(a) : Self.widened(b)
+        right = isTransposed ? Self.transposed(b) : Self.widened(a)
+        rows = left.rows
+        columns = right.columns
+    }
+
+    /// Fills in the elements of a run of the flattened, row-major weight. The bits do not depend on how runs are cut.
+    /// - Precondition: the range lies inside the weight.
+    func fill(_ elements: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+        precondition(elements.lowerBound >= 0 && elements.upperBound <= rows * columns)
+        var at = elements.lowerBound
+        while at < elements.upperBound {
+            let row = at / columns
+            let column = at % columns
+            let whole = column == 0 ? (elements.upperBound - at) / columns : 0
+            // A part of one row, or as many whole rows as there are.
+            let height = max(whole, 1)
+            let width = whole > 0 ? columns : min(columns - column, elements.upperBound - at)
+            LowRankProduct.multiply(
+                left.pointer + row * depth, stride: depth, by: right.pointer + column, stride: columns, rows: height,
+                columns: width, depth: depth, into: target + (at - elements.lowerBound), stride: width)
+            at += height * width
+        }
+        VectorMath.scale(target, by: scale, count: elements.count)
+        if factorType != .f32 { Self.round(target, count: elements.count, to: factorType) }
+    }
+
+    /// Rounds float32 to what another type can hold.
+    static func round(_ values: UnsafeMutablePointer<Float>, count: Int, to type: ElementType) {
+        withUnsafeTemporaryAllocation(byteCount: count * type.byteCount, alignment: 16) { narrow in
+            guard let start = narrow.baseAddress else { return }
+            FloatConversion.narrow(values, count: count, to: type, into: start)
+            FloatConversion.widen(start, type: type, count: count, into: values)
+        }
+    }
+
+    private static func widened(_ tensor: Tensor) -> Matrix {
+        let matrix = Matrix(rows: tensor.shape.rows, columns: tensor.shape.columns)
+        FloatConversion.widen(tensor, elements: 0..<tensor.shape.count, into: matrix.pointer)
+        return matrix
+    }
+
+    private static func transposed(_ tensor: Tensor) -> Matrix {
+        let source = widened(tensor)
+        let target = Matrix(rows: source.columns, columns: source.rows)
+        for row in 0..<source.rows {
+            for column in 0..<source.columns {
+                target.pointer[column * target.columns + row] = source.pointer[row * source.columns + column]
+            }
+        }
+        return target
+    }
+}

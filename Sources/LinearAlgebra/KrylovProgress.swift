@@ -1,0 +1,64 @@
+/// When a growing Krylov space is looked at, and when it is large enough.
+struct KrylovProgress {
+    /// Dimensions beyond the count wanted before anything is believed.
+    private static let oversampling = 8
+    /// Blocks after which a known count is taken as it is.
+    static let largestStepCount = 12
+
+    private let options: RandomizedSVDOptions
+    private let squaredNorm: Double
+    private let step: Int
+    private var next: Int
+    private var lastCount = -1
+    private var lastResidual = Double.infinity
+    private var lastDimension = 0
+
+    init(options: RandomizedSVDOptions, squaredNorm: Double, step: Int) {
+        self.options = options
+        self.squaredNorm = squaredNorm
+        self.step = step
+        next = 3 * step
+        if case .count(let count) = options.target {
+            next = max(next, (min(count, options.limit) + Self.oversampling + step - 1) / step * step)
+        }
+    }
+
+    /// Whether the space will do after one more step, whatever it finds.
+    func isLast(after dimension: Int) -> Bool {
+        guard case .count = options.target else { return false }
+        return dimension + step >= Self.largestStepCount * step
+    }
+
+    /// The eigenvalues of a large space cost more than a step, so they are looked at ever less often.
+    func isDue(at dimension: Int) -> Bool { dimension >= next || isLast(after: dimension - step) }
+
+    /// How many values to take, or nil where the space should grow.
+    ///
+    /// A single step may bring nothing although much is missing: where many singular values are equal, blocks
+    /// that find new ones take turns with blocks that do not. So two steps at least lie between two looks.
+    mutating func settledCount(_ squares: [Double], dimension: Int) -> Int? {
+        next = dimension + max(2, dimension / 8 / step) * step
+        let noise = options.floor * options.floor
+        var (count, isCertain) = options.target.wanted(of: squares, squaredNorm: squaredNorm)
+        if count > options.limit { (count, isCertain) = (options.limit, true) }
+        let above = squares.firstIndex { $0 <= noise } ?? squares.count
+        if above < count || above + Self.oversampling <= squares.count && above <= count {
+            (count, isCertain) = (min(count, above), true)
+        }
+        // What is noise, or not wanted, need not be found to the last digit.
+        let signal = squares.prefix(count).reduce(0) { $0 + max(0, $1 - noise) }
+        let residual = max(0, squaredNorm - signal).squareRoot()
+        let gain = lastResidual - residual
+        let steps = Double(max(1, (dimension - lastDimension) / step))
+        let isSame = count == lastCount
+        (lastCount, lastResidual, lastDimension) = (count, residual, dimension)
+        guard isCertain, dimension >= count + Self.oversampling || dimension >= squares.count else { return nil }
+        let isExhausted = residual <= 3e-5 * squaredNorm.squareRoot()
+        let isSettled = isSame && gain <= options.tolerance * steps * residual
+        // A count that the target leaves open must have stood still too.
+        let isLarge = dimension >= max(Self.largestStepCount * step, count * 3)
+        if isExhausted || isSettled { return count }
+        if case .count = options.target, isLarge { return count }
+        return isLarge && isSame ? count : nil
+    }
+}

@@ -1,0 +1,17 @@
+import Bytes
+public import Kernels
+import Tensors
+
+extension NF4Tensor {
+    /// Memory for runs of this tensor's elements; nil when the file's map is none that ascends.
+    public func makeGridRun(capacity: Int) -> GridRun? {
+        GridRun(map: quantMap.baseAddress.assumingMemoryBound(to: Float.self), capacity: capacity)
+    }
+
+    /// Fills a run with elements of this tensor and the changes that they should have.
+    /// - Precondition: the range lies inside the tensor; the run was made by this tensor and has room.
+    public func prepare(_ run: GridRun, elements: Range<Int>, unit: Float, delta: UnsafePointer<Float>) {
+        precondition(elements.lowerBound >= 0 && elements.upperBound <= shape.count)
+        withView { run.prepare($0, elements: elements, unit: unit, delta: delta) }
+    }
+}
