@@ -200,6 +200,11 @@ def through_a_bundle(work: Path) -> None:
     run("convert", f"{bundle}:vl", "--to", "peft", "-o", copy)
     passed = same_files(source, copy)
     Case.add("into a bundle and out again", "peft's files", "equal" if passed else "differs", passed)
+    more = work / "more.crayon"
+    run("convert", source, "--to", "bundle", "--base", bundle, "-o", more)
+    run("convert", f"{more}:source", "--to", "peft", "-o", copy, "--overwrite")
+    passed = same_files(source, copy)
+    Case.add("beside it by --to bundle, and out again", "peft's files", "equal" if passed else "differs", passed)
 
 
 def combinations(work: Path) -> None:
@@ -209,6 +214,11 @@ def combinations(work: Path) -> None:
         ("cat", {}), ("linear", {}), ("ties", {"density": 0.4}), ("ties", {"density": 0.4, "majority_sign_method": "frequency"}),
         ("magnitude_prune", {"density": 0.3}), ("dare_linear", {"density": 0.6}), ("dare_ties", {"density": 0.6}),
         ("dare_ties", {"density": 0.5, "majority_sign_method": "frequency"}), ("ties", {"density": 1.0}),
+    ]  # fmt: skip
+    decomposing: list[tuple[str, dict]] = [
+        ("svd", {}), ("svd", {"svd_rank": 2}), ("ties_svd", {"density": 0.4, "svd_rank": 6}),
+        ("ties_svd", {"density": 0.5, "majority_sign_method": "frequency"}), ("magnitude_prune_svd", {"density": 0.3}),
+        ("dare_linear_svd", {"density": 0.7}), ("dare_ties_svd", {"density": 0.6, "svd_rank": 3}),
     ]  # fmt: skip
     setups = [
         ("two", llama, three, [0.7, 0.4]), ("with a negative weight", llama, three, [1.0, -0.5]),
@@ -228,8 +238,33 @@ def combinations(work: Path) -> None:
             found = load_file(combined / "adapter_model.safetensors")
             label = ", ".join([method, title, *(f"{value}" for value in arguments.values())])
             Case.number(label, "add_weighted_adapter's A and B", factors_differ(expected, found), 0)
+        for method, arguments in decomposing:
+            combined = work / "combined"
+            extra = [f"--{key.replace('majority_sign_method', 'majority-sign').replace('svd_rank', 'rank')}={value}"
+                     for key, value in arguments.items()]  # fmt: skip
+            run("combine", *(f"{folder}={weight}" for folder, weight in zip(folders, weights, strict=True)),
+                "--method", method, *extra, "--seed", 7, "-o", combined, "--overwrite")  # fmt: skip
+            expected = deltas(weighted(make, folders, weights, method, arguments), "combined")
+            found = deltas(load_strictly(make, combined))
+            label = ", ".join([method, title, *(f"{value}" for value in arguments.values())])
+            whole = deltas(weighted(make, folders, weights, method, {**arguments, "svd_rank": 16}), "combined")
+            value = cut_differ(expected, found, whole, arguments.get("svd_rank", 4))
+            Case.number(label, "add_weighted_adapter's delta, by the gap", value, 1e-6)
         for folder in folders:
             shutil.rmtree(folder)
+
+
+def cut_differ(left: dict, right: dict, whole: dict, rank: int) -> float:
+    """The largest relative difference of truncated sums, each times the gap of the spectrum at the cut over its largest
+    value: rounding turns the subspace that is kept by the inverse of that (Davis and Kahan), in peft as anywhere."""
+    if set(left) != set(right):
+        return math.inf
+    largest = 0.0
+    for name, delta in left.items():
+        values = torch.cat([torch.linalg.svdvals(whole[name].double()), torch.zeros(1)])
+        gap = float((values[rank - 1] - values[min(rank, len(values) - 1)]) / values[0])
+        largest = max(largest, float((delta - right[name]).double().norm() / delta.double().norm()) * gap)
+    return largest
 
 
 def weighted(make: Callable[[], Any], folders: list[Path], weights: list[float], method: str, options: dict) -> Any:
@@ -240,7 +275,8 @@ def weighted(make: Callable[[], Any], folders: list[Path], weights: list[float],
             model.load_adapter(folder, adapter_name=str(index))
         bernoulli = torch.bernoulli
         if method.startswith("dare"):
-            torch.bernoulli = masks(model, options["density"], len(folders), bernoulli)
+            halves = ["delta"] if method.endswith("svd") else ["a", "b"]
+            torch.bernoulli = masks(model, options["density"], len(folders), halves)
         try:
             model.add_weighted_adapter(
                 [str(index) for index in range(len(folders))], weights, "combined", combination_type=method, **options)
@@ -249,9 +285,9 @@ def weighted(make: Callable[[], Any], folders: list[Path], weights: list[float],
     return model
 
 
-def masks(model: Any, density: float, count: int, original: Callable) -> Callable:
+def masks(model: Any, density: float, count: int, halves: list[str]) -> Callable:
     """Crayon's random masks in the order in which peft asks for them, in the place of torch's generator."""
-    names = iter([f"{path}.{half}.{index}" for path, _ in layers(model) for half in "ab" for index in range(count)])
+    names = iter([f"{path}.{half}.{index}" for path, _ in layers(model) for half in halves for index in range(count)])
 
     def draw(input: torch.Tensor, **_: object) -> torch.Tensor:
         generator = SplitMix64.named(7, next(names))

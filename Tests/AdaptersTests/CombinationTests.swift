@@ -82,6 +82,33 @@ import Testing
         #expect(try run(CombinationOptions(density: 0.3, seed: 12)) != dropped)
     }
 
+    /// A rank that holds everything loses nothing; what is lost at a smaller one is the rest of the spectrum.
+    @Test func decompositionsKeepWhatTheRankHolds() throws {
+        let sum = try zip(MadeUp.delta(one.modules[0]), MadeUp.delta(two.modules[0])).map { 0.5 * $0.0 - 2 * $0.1 }
+        func distance(_ method: CombinationMethod, rank: Int, to expected: [Double]) throws -> Double {
+            let module = try combined(method, (0.5, -2), .init(density: method == .svd ? nil : 1, rank: rank))
+            #expect(module.rank == min(rank, 5) && module.scale == 1)
+            return try zip(MadeUp.delta(module), expected).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }.squareRoot()
+        }
+        #expect(try distance(.svd, rank: 9, to: sum) < 1e-5)
+        let losses = try (1...4).map { try distance(.svd, rank: $0, to: sum) }
+        #expect(zip(losses, losses.dropFirst()).allSatisfy { $0 > $1 } && losses[3] > 1e-3)
+        // Signs are elected between the deltas, before their weights.
+        let elected = try zip(MadeUp.delta(one.modules[0]), MadeUp.delta(two.modules[0])).map { x, y in
+            let members = [(x, 0.5), (y, -2)].filter { x + y >= 0 ? $0.0 > 0 : $0.0 < 0 }
+            return members.reduce(0) { $0 + $1.0 * $1.1 } / Double(max(members.count, 1))
+        }
+        #expect(try distance(.tiesSVD, rank: 5, to: elected) < 1e-5)
+    }
+
+    /// Either half may be asked for first, and again.
+    @Test func halvesOfADecompositionBelongTogether() throws {
+        let module = try combined(.svd, (1, 1), .init(rank: 2))
+        let b = try MadeUp.values(module.b)
+        let a = try MadeUp.values(module.a)
+        #expect(try MadeUp.values(module.b) == b && MadeUp.values(module.a) == a)
+    }
+
     @Test func refusals() throws {
         func error(_ method: CombinationMethod, _ other: Adapter, _ options: CombinationOptions = .init()) -> String {
             crayonError {
@@ -91,6 +118,8 @@ import Testing
         #expect(error(.ties, two).contains("--density: nothing"))
         #expect(error(.ties, two, .init(density: 1.5)).contains("--density: 1.5"))
         #expect(error(.dareTies, two, .init(density: 0)).contains("divided by it"))
+        #expect(error(.svd, two, .init(rank: 0)).contains("--rank: 0 with 'svd'"))
+        #expect(error(.cat, two, .init(rank: 4)).contains("--rank: 4 with 'cat'"))
         let narrow = MadeUp.adapter("narrow", [MadeUp.module("m.0.q", rank: 2, seed: 1)])
         #expect(error(.linear, narrow).contains("narrow: module 'm.0.q': rank 2; expected 3"))
         let tall = MadeUp.adapter("tall", [MadeUp.module("m.0.q", rank: 3, out: 9, seed: 1)])

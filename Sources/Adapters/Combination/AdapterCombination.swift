@@ -26,13 +26,18 @@ public enum AdapterCombination {
         }
         var modules: [AdapterModule] = []
         let method = adapters.count == 1 && method != .cat ? .linear : method
+        let rank = options.rank ?? adapters.flatMap { $0.adapter.modules.map(\.rank) }.max() ?? 1
         for path in members.keys.sorted(by: ModuleOrder.precedes) {
             let members = members[path] ?? []
             try check(members)
-            modules.append(
-                method == .cat
-                    ? concatenation(members)
-                    : try sum(members, TaskArithmetic(method: method, options: options)))
+            let arithmetic = TaskArithmetic(method: method, options: options)
+            if method == .cat {
+                modules.append(concatenation(members))
+            } else if method.decomposes {
+                modules.append(decomposition(members, arithmetic, rank: rank))
+            } else {
+                modules.append(try sum(members, arithmetic))
+            }
         }
         return Adapter(
             name: name, place: first.place, scope: first.scope, input: first.input, modules: modules,
@@ -40,7 +45,7 @@ public enum AdapterCombination {
     }
 
     /// One adapter's pair at a module.
-    private struct Member: Sendable {
+    struct Member: Sendable {
         let module: AdapterModule
         let weight: Double
         let place: String
@@ -65,6 +70,13 @@ public enum AdapterCombination {
         if method.pruning == .random, options.density == 0 {
             throw CrayonError(
                 .usage, in: "--density", found: "0", expected: "above 0: what stays is divided by it")
+        }
+        if let rank = options.rank {
+            guard rank > 0, method.decomposes else {
+                throw CrayonError(
+                    .usage, in: "--rank", found: "\(rank) with '\(method.rawValue)'",
+                    expected: "above 0, with a method that decomposes, such as 'svd'")
+            }
         }
         for (adapter, weight) in adapters {
             func refuse(_ item: String, _ found: String, _ expected: String) -> CrayonError {
@@ -156,6 +168,16 @@ public enum AdapterCombination {
                 for member in members { halves.append(FactorNumbers(try member.module.b.tensor())) }
                 return arithmetic.combine(halves, weights: roots.map { Float($0) }, name: path + ".b")
             })
+    }
+
+    /// The sum of the deltas, or what pruning leaves of it, cut to a rank.
+    private static func decomposition(_ members: [Member], _ arithmetic: TaskArithmetic, rank: Int) -> AdapterModule {
+        let first = members[0].module
+        let rank = min(rank, first.b.shape[0], first.a.shape[1])
+        let sum = DecomposedSum(members, arithmetic, rank: rank)
+        return result(
+            members, rank: rank, a: { () throws(CrayonError) in try sum.half(.a) },
+            b: { () throws(CrayonError) in try sum.half(.b) })
     }
 
     private static func result(

@@ -9,6 +9,11 @@ public enum CombinationMethod: String, CaseIterable, Sendable {
     case dareLinear = "dare_linear"
     case dareTies = "dare_ties"
     case magnitudePrune = "magnitude_prune"
+    case svd
+    case tiesSVD = "ties_svd"
+    case dareLinearSVD = "dare_linear_svd"
+    case dareTiesSVD = "dare_ties_svd"
+    case magnitudePruneSVD = "magnitude_prune_svd"
 
     /// What happens to each adapter's numbers before they are added.
     enum Pruning {
@@ -21,14 +26,27 @@ public enum CombinationMethod: String, CaseIterable, Sendable {
 
     var pruning: Pruning {
         switch self {
-        case .cat, .linear: .none
-        case .ties, .magnitudePrune: .magnitude
-        case .dareLinear, .dareTies: .random
+        case .cat, .linear, .svd: .none
+        case .ties, .magnitudePrune, .tiesSVD, .magnitudePruneSVD: .magnitude
+        case .dareLinear, .dareTies, .dareLinearSVD, .dareTiesSVD: .random
         }
     }
 
     /// Whether only numbers of the sign that most have are added, and their mean taken (Yadav et al. 2023, TIES).
-    var electsSigns: Bool { self == .ties || self == .dareTies }
+    var electsSigns: Bool {
+        switch self {
+        case .ties, .dareTies, .tiesSVD, .dareTiesSVD: true
+        default: false
+        }
+    }
+
+    /// Whether deltas are combined, and the result decomposed, in place of the halves.
+    var decomposes: Bool {
+        switch self {
+        case .svd, .tiesSVD, .dareLinearSVD, .dareTiesSVD, .magnitudePruneSVD: true
+        default: false
+        }
+    }
 }
 
 /// How the sign of the majority is found.
@@ -43,13 +61,18 @@ public struct CombinationOptions: Sendable {
     /// The share of numbers that pruning keeps, 0 to 1; the methods that prune need it.
     public var density: Double?
     public var majoritySign: MajoritySign
+    /// Of the result, for the methods that decompose; by default the largest of the adapters'.
+    public var rank: Int?
     /// Of the random masks. They are drawn by `SplitMix64` for each adapter and half by name, not by PyTorch's generator, whose
     /// state in PEFT depends on what was drawn before.
     public var seed: UInt64
 
-    public init(density: Double? = nil, majoritySign: MajoritySign = .total, seed: UInt64 = 0) {
+    public init(
+        density: Double? = nil, majoritySign: MajoritySign = .total, rank: Int? = nil, seed: UInt64 = 0
+    ) {
         self.density = density
         self.majoritySign = majoritySign
+        self.rank = rank
         self.seed = seed
     }
 }

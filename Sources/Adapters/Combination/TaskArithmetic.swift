@@ -9,8 +9,10 @@ struct TaskArithmetic {
     ///   - tensors: of one shape; at least one.
     ///   - weights: one for each.
     ///   - name: what the random masks are drawn for.
-    func combine(_ tensors: [FactorNumbers], weights: [Float], name: String) -> FactorNumbers {
-        let pruned = tensors.enumerated().map { index, tensor in prune(tensor, name: "\(name).\(index)") }
+    func combine(_ tensors: consuming [FactorNumbers], weights: [Float], name: String) -> FactorNumbers {
+        // In place: deltas are as large as the weights beside them.
+        var pruned = tensors
+        for index in pruned.indices { prune(&pruned[index], name: "\(name).\(index)") }
         var sum = [Float](repeating: 0, count: pruned[0].values.count)
         guard method.electsSigns else {
             for (tensor, weight) in zip(pruned, weights) {
@@ -49,22 +51,20 @@ struct TaskArithmetic {
         return sums.map { $0 >= 0 }
     }
 
-    private func prune(_ tensor: FactorNumbers, name: String) -> FactorNumbers {
-        guard let density = options.density, density < 1 else { return tensor }
-        var pruned = tensor
+    private func prune(_ tensor: inout FactorNumbers, name: String) {
+        guard let density = options.density, density < 1 else { return }
         switch method.pruning {
-        case .none: return tensor
+        case .none: return
         case .magnitude:
             let kept = MagnitudeMask(tensor.values, keeping: Int(density * Double(tensor.values.count)))
-            kept.apply(to: &pruned.values)
+            kept.apply(to: &tensor.values)
         case .random:
             var generator = SplitMix64(seed: options.seed, name: name)
             let divisor = Float(density)
-            for index in pruned.values.indices {
-                pruned.values[index] = generator.uniform() < density ? pruned.values[index] / divisor : 0
+            for index in tensor.values.indices {
+                tensor.values[index] = generator.uniform() < density ? tensor.values[index] / divisor : 0
             }
         }
-        return pruned
     }
 }
 

@@ -8,7 +8,8 @@ struct AdapterCombine: ParsableCommand {
         discussion: """
             Each adapter may have a weight, 1 by default. The methods are those of PEFT's add_weighted_adapter. cat is the \
             sum of what the adapters add, exactly; linear, ties, dare_linear, dare_ties and magnitude_prune combine the \
-            halves of the pairs, which must have one rank.
+            halves of the pairs, which must have one rank; svd and those that end in _svd combine what the adapters add and \
+            keep as much of it as --rank holds.
 
             Examples:
               crayon adapter combine A B=0.5 -o DIR
@@ -31,6 +32,11 @@ struct AdapterCombine: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("How ties elects a sign: total or frequency.", valueName: "method"))
     var majoritySign = MajoritySign.total
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp("Rank of the result for the svd methods; by default the adapters' largest.", valueName: "n"))
+    var rank: Int?
+
     @Option(name: .long, help: ArgumentHelp("Seed of the masks of dare.", valueName: "n"))
     var seed: UInt64 = 0
 
@@ -46,7 +52,7 @@ struct AdapterCombine: ParsableCommand {
     func run() throws {
         let combined = try AdapterCombination.combine(
             adapters.map { try openWeightedAdapter($0) }, method: method,
-            options: CombinationOptions(density: density, majoritySign: majoritySign, seed: seed))
+            options: CombinationOptions(density: density, majoritySign: majoritySign, rank: rank, seed: seed))
         let display = ProgressDisplay(quiet: quiet)
         try PEFTFolder.write(combined, to: output, overwrites: overwrite) { tensor, done, total in
             display.update(label: tensor, done: done, total: total)

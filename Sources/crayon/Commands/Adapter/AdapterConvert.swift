@@ -10,7 +10,8 @@ struct AdapterConvert: ParsableCommand {
             positions or on the crayon prompt get a type that PEFT refuses, since it would apply them to text as well.
             gguf: llama.cpp's LoRA file. The base says how its heads lie: --base, or the model that the set is in.
 
-            A bundle is a whole model, so an adapter goes into one with 'crayon adapter add'.
+            bundle: a copy of the bundle --base with the adapter in it, since a bundle is a whole model; the same as \
+            'crayon adapter add'.
 
             Examples:
               crayon adapter convert model.crayon:vl --to peft -o DIR
@@ -22,7 +23,6 @@ struct AdapterConvert: ParsableCommand {
     enum Target: String, CaseIterable, ExpressibleByArgument {
         case peft
         case gguf
-        /// Known, so that whoever asks for it is told where it is done.
         case bundle
     }
 
@@ -43,7 +43,7 @@ struct AdapterConvert: ParsableCommand {
     @Argument(help: ArgumentHelp("A PEFT folder, a bundle or a checkpoint; ':NAME' for one set.", valueName: "adapter"))
     var adapter: String
 
-    @Option(name: .long, help: ArgumentHelp("peft or gguf.", valueName: "format"))
+    @Option(name: .long, help: ArgumentHelp("peft, gguf or bundle.", valueName: "format"))
     var to: Target
 
     @Option(name: .shortAndLong, help: ArgumentHelp("The folder or file to write.", valueName: "path"))
@@ -72,12 +72,12 @@ struct AdapterConvert: ParsableCommand {
     var quiet = false
 
     func validate() throws {
-        if to == .bundle {
+        if to == .bundle, base == nil {
             throw ValidationError(
-                "--to bundle; expected peft or gguf. A bundle is a whole model: "
-                    + "'crayon adapter add model.crayon NAME=\(adapter) -o \(output)' puts the adapter into one.")
+                "--to bundle needs --base model.crayon: a bundle is a whole model, and the adapter goes into a copy of it."
+            )
         }
-        if to == .gguf, baseName != nil || wholePaths {
+        if to != .peft, baseName != nil || wholePaths {
             throw ValidationError("--base-name and --whole-paths go with --to peft.")
         }
         if to == .peft, type != .f32 {
@@ -94,7 +94,7 @@ struct AdapterConvert: ParsableCommand {
         switch to {
         case .peft: try writeFolders(adapters)
         case .gguf: try writeGGUF(try openAdapter(adapter))
-        case .bundle: preconditionFailure("refused by validate")
+        case .bundle: if let base { try writeBundle(adapters, base: base) }
         }
     }
 
@@ -113,11 +113,7 @@ struct AdapterConvert: ParsableCommand {
     }
 
     private func writeGGUF(_ adapter: Adapter) throws {
-        guard overwrite || !FileSystem.exists(output) else {
-            throw CrayonError(
-                .usage, in: output, found: "a file that is already there", expected: "a new file",
-                advice: "Name another, or give --overwrite.")
-        }
+        try refuseToReplace(output)
         guard let place = base ?? (PEFTFiles.isPEFT(adapter.place) ? nil : adapter.place) else {
             throw CrayonError(
                 .usage, in: "--base", found: "nothing", expected: "the checkpoint or bundle that the adapter is for",
@@ -125,6 +121,28 @@ struct AdapterConvert: ParsableCommand {
         }
         try LoRAGGUF.write(adapter, over: openModel(path: place), to: output, type: type.element)
         report(output, adapter)
+    }
+
+    private func writeBundle(_ adapters: [Adapter], base: String) throws {
+        try refuseToReplace(output)
+        var rewrite = BundleRewrite(try BundleReader(path: base))
+        for adapter in adapters { try rewrite.add(adapter, as: adapter.name) }
+        let display = ProgressDisplay(quiet: quiet)
+        let step = BundleStep(
+            kind: "add adapter", producer: Producer.version,
+            options: ["sets": adapters.map(\.name).joined(separator: ", ")])
+        try rewrite.write(
+            to: output, step: step,
+            progress: { tensor, done, total in display.update(label: tensor, done: done, total: total) })
+        display.finish()
+        for adapter in adapters { report("\(output):\(adapter.name)", adapter) }
+    }
+
+    private func refuseToReplace(_ path: String) throws {
+        guard !overwrite, FileSystem.exists(path) else { return }
+        throw CrayonError(
+            .usage, in: path, found: "a file that is already there", expected: "a new file",
+            advice: "Name another, or give --overwrite.")
     }
 
     private func report(_ path: String, _ adapter: Adapter) {
