@@ -21,19 +21,21 @@ public import Quantization
 ///     |E - D|^2 >= min over Q' of |Q' - W - t D|^2 + (2 (t - 1) r + 1 - t^2) |D|^2, for any t >= 1,
 ///
 /// and the minimum, over all codes and all real scales block by block, can be computed exactly. For Gaussian weights,
-/// blocks of 64 and a Gaussian change of rank 16 and 1 % of |W|, no tensor that retains 80 % is nearer to W + D than
-/// 2.09 times plain requantization's distance; with one t for all this rounding is within 5 % of the bound, and moves
-/// no scale. To retain 80 % at a cost of 15 % a Gaussian change must be 4 to 5 % of |W|. In absolute terms the cost is
-/// small: an error of 2.7 % of |W| for a change of 1 %, beside the 9.2 % by which W itself is off, and less than those
-/// for one of 10 %. `Scripts/reference/keep_tradeoff.py` prints the curve and the bound.
+/// blocks of 64 and a Gaussian change of rank 16 and 1 % of |W|, no tensor that retains 80 % is nearer to W + D than 2.1
+/// times plain requantization's distance: 80 % at a cost of 15 % cannot be had below a change of 4 to 5 %. One t for all
+/// comes within 4 % of the bound there and moves no scale. In absolute terms the cost is small: an error of 2.7 % of |W|
+/// for a change of 1 %, beside the 9.2 % by which W itself is off, and less than those for a change of 10 %.
+/// `Scripts/reference/keep_tradeoff.py` prints the curve and the bound.
 ///
 /// **Why a t for each row.** With one t for all, rows with large changes get more than their share and rows with small
 /// ones nothing. Each row minimises instead, r being its retention,
 ///
 ///     |E - D|^2 + emphasis |D|^2 (1 - r)^2, which is to say t = 1 + emphasis (1 - r),
 ///
-/// and the emphasis is the least with which the whole reaches the wanted retention. At the same retention the error is 3
-/// to 5 % larger, and that of the outputs for inputs that the change reads about 45 % smaller.
+/// and the emphasis is the least with which the whole reaches the wanted retention. Against one t at the same retention
+/// the error is 3 to 5 % larger for a Gaussian change and up to a quarter for a heavy-tailed one, and that of the outputs
+/// for inputs that the change reads is 35 to 50 % smaller for the first and about 20 % for the second (from 1 % of |W| on;
+/// a smaller heavy-tailed change gains nothing).
 public struct KeepingRounder: Sendable {
     /// The share of the change to keep along its own direction, 0 to 1. What is lacking weakens the adapter for every
     /// input, while the error that keeping costs is spread over all directions and mostly misses those that the adapter
