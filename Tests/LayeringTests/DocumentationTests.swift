@@ -17,7 +17,9 @@ import Testing
             FileManager.default.enumerator(atPath: Layering.root.appending(path: "Sources").path))
         for case let file as String in sources where file.hasSuffix(".swift") { pages.append("Sources/\(file)") }
         for page in pages {
-            for match in try Self.text(page).replacing(/https?:\/\/\S+/, with: "").matches(of: /[A-Za-z][A-Za-z0-9\/-]*\.md/) {
+            for match in try Self.text(page).replacing(/https?:\/\/\S+/, with: "").matches(
+                of: /[A-Za-z][A-Za-z0-9\/-]*\.md/)
+            {
                 let name = String(match.0)
                 let places = [name, "Formats/\(name)"].map { Layering.root.appending(path: $0).path }
                 #expect(places.contains { FileManager.default.fileExists(atPath: $0) }, "\(page) names \(name)")

@@ -1,5 +1,5 @@
 import Architecture
-import BundleFormat
+public import BundleFormat
 public import Bytes
 import Checkpoints
 import Quantization
@@ -34,6 +34,26 @@ extension BundleRewrite {
         }
         files += plan.files
         if isActive { keepsProbes = false }
+    }
+
+    /// Writes the bundle with a step in its history that names the sets and has the digests of what went in.
+    /// - Parameters:
+    ///   - kind: `add`, `replace` or `remove`.
+    ///   - sets: the names concerned, with the adapters that went in.
+    /// - Returns: the manifest as written.
+    @discardableResult
+    public func write(
+        to output: String, kind: String, sets: [(name: String, adapter: Adapter?)],
+        progress: (String, Int, Int) -> Void = { _, _, _ in }
+    ) throws(CrayonError) -> BundleManifest {
+        var sources: [BundleSource] = []
+        for (name, adapter) in sets {
+            if let adapter { sources.append(try adapter.source(named: name)) }
+        }
+        let step = BundleStep(
+            kind: kind, producer: Producer.name, options: ["sets": sets.map(\.name).joined(separator: ", ")],
+            sources: sources)
+        return try write(to: output, step: step, progress: progress)
     }
 
     /// Puts an adapter in the place of a set, active as that was.

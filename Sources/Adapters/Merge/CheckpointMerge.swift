@@ -80,7 +80,7 @@ struct CheckpointMerge {
         report.layers = journal.layers
         report.replaced = plan.works.compactMap { if case .pair = $0.kind { nil } else { $0.weight.name } }
         for file in small { try AtomicFile.write(file.bytes, to: "\(output)/\(file.name)") }
-        try AtomicFile.write(Array(report.text.utf8), to: "\(output)/\(MergeReport.fileName)")
+        try AtomicFile.write(Array(report.stored.utf8), to: "\(output)/\(MergeReport.fileName)")
         // A folder that has its weights is whole.
         try writer.commit()
         return report

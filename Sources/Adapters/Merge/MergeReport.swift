@@ -27,14 +27,20 @@ public struct MergeReport: Codable, Equatable, Sendable {
     /// Where a merged checkpoint keeps the report.
     static let fileName = "merge_report.json"
 
-    /// As JSON with keys in snake case; no NaN is in it.
-    var text: String {
+    /// What a merged checkpoint keeps of the report: JSON with keys in snake case, and names without folders, which are the
+    /// business of the machine.
+    var stored: String {
+        func bare(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+        var report = self
+        report.base = bare(base)
+        report.output = bare(output)
+        report.adapters = adapters.map(bare)
         let encoder = JSONEncoder()
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         encoder.nonConformingFloatEncodingStrategy = .convertToString(
             positiveInfinity: "Infinity", negativeInfinity: "-Infinity", nan: "NaN")
-        let data = (try? encoder.encode(self)) ?? Data()
+        let data = (try? encoder.encode(report)) ?? Data()
         return String(decoding: data, as: UTF8.self) + "\n"
     }
 

@@ -128,11 +128,8 @@ struct AdapterConvert: ParsableCommand {
         var rewrite = BundleRewrite(try BundleReader(path: base))
         for adapter in adapters { try rewrite.add(adapter, as: adapter.name) }
         let display = ProgressDisplay(quiet: quiet)
-        let step = BundleStep(
-            kind: "add adapter", producer: Producer.version,
-            options: ["sets": adapters.map(\.name).joined(separator: ", ")])
         try rewrite.write(
-            to: output, step: step,
+            to: output, kind: "add", sets: adapters.map { ($0.name, $0) },
             progress: { tensor, done, total in display.update(label: tensor, done: done, total: total) })
         display.finish()
         for adapter in adapters { report("\(output):\(adapter.name)", adapter) }

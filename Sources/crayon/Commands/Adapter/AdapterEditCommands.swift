@@ -3,21 +3,19 @@ import CrayonKit
 
 /// What `add`, `replace` and `remove` have in common.
 private func edit(
-    _ bundle: String, to output: String, kind: String, names: [String], common: CommonOptions,
-    _ change: (inout BundleRewrite) throws -> [BundleSource]
+    _ bundle: String, to output: String, kind: String, common: CommonOptions,
+    _ change: (inout BundleRewrite) throws -> [(name: String, adapter: Adapter?)]
 ) throws {
     common.apply()
     let reader = try BundleReader(path: bundle)
     var rewrite = BundleRewrite(reader)
-    let sources = try change(&rewrite)
+    let changed = try change(&rewrite)
     if !rewrite.keepsProbes, !reader.probes.isEmpty {
         Output.warn("recorded answers are left out: the new model is another than the one that gave them")
     }
     let display = ProgressDisplay(quiet: common.quiet || common.json)
-    let step = BundleStep(
-        kind: kind, producer: Producer.name, options: ["sets": names.joined(separator: ", ")], sources: sources)
     let manifest = try rewrite.write(
-        to: output, step: step, progress: { display.update(label: $0, done: $1, total: $2) })
+        to: output, kind: kind, sets: changed, progress: { display.update(label: $0, done: $1, total: $2) })
     display.finish()
     let sets = manifest.model.lowRankSets.map(\.name)
     if common.json { return Output.print(try Output.json(["output": [output], "sets": sets])) }
@@ -55,13 +53,13 @@ struct AdapterAdd: ParsableCommand {
 
     func run() throws {
         try edit(
-            bundle, to: output, kind: "add", names: adapters.map { String($0.prefix { $0 != "=" }) }, common: common
+            bundle, to: output, kind: "add", common: common
         ) {
             rewrite in
             try adapters.map { text in
                 let (name, adapter) = try assignment(text)
                 try rewrite.add(adapter, as: name, isActive: !inactive)
-                return try adapter.source(named: name)
+                return (name, adapter)
             }
         }
     }
@@ -85,12 +83,12 @@ struct AdapterReplace: ParsableCommand {
 
     func run() throws {
         try edit(
-            bundle, to: output, kind: "replace", names: adapters.map { String($0.prefix { $0 != "=" }) }, common: common
+            bundle, to: output, kind: "replace", common: common
         ) { rewrite in
             try adapters.map { text in
                 let (name, adapter) = try assignment(text)
                 try rewrite.replaceSet(name, with: adapter)
-                return try adapter.source(named: name)
+                return (name, adapter)
             }
         }
     }
@@ -113,9 +111,9 @@ struct AdapterRemove: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func run() throws {
-        try edit(bundle, to: output, kind: "remove", names: names, common: common) { rewrite in
+        try edit(bundle, to: output, kind: "remove", common: common) { rewrite in
             for name in names { try rewrite.removeSet(name) }
-            return []
+            return names.map { ($0, nil) }
         }
     }
 }
