@@ -69,6 +69,11 @@ def gaussian(rows: int, columns: int, seed: int, deviation: float = 0.02) -> tor
     return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed)) * deviation
 
 
+def relative(difference: torch.Tensor, whole: torch.Tensor) -> float:
+    """Ratio of norms, summed in float64: float32's sum of 59 million squares is off in the fourth digit."""
+    return (difference.double().norm() / whole.double().norm()).item()
+
+
 WEIGHT = "model.layers.0.mlp.up_proj.weight"
 MODULE = WEIGHT.removesuffix(".weight")
 
@@ -111,7 +116,7 @@ def decompositions(harness: Harness) -> None:
     ):
         change = (base + delta) - base
         u, s, v = torch.svd_lowrank(change, 72, niter=4)
-        low = ((change - (u[:, :64] * s[:64]) @ v[:, :64].T).norm() / change.norm()).item()
+        low = relative(change - (u[:, :64] * s[:64]) @ v[:, :64].T, change)
         exact = torch.linalg.svdvals(change.double())
         best = (exact[64:].norm() / exact.norm()).item()
         for method in ("randomized", "full"):
@@ -194,12 +199,25 @@ def peft_loads_with(harness: Harness, embeddings: str) -> None:
         with torch.no_grad():
             found = model.eval()(ids).logits
         off = (found - expected).norm().item() / distance
-        residual = max(layer["residual"] for layer in report["layers"])
         text = [str(w.message)[:90] for w in caught if "adapter" in str(w.message).lower()]
-        # Of the tuning, the printed share is lost; beside it there is float32's own rounding.
-        holds = off <= residual + 2e-6 and not text and all(layer["rank"] == 4 for layer in report["layers"])
-        detail = f"logits off by {off:.2e} of the tuning, largest printed residual {residual:.2e}, warnings {text}"
-        harness.check(name, holds, detail)
+        before = dict(AutoModelForCausalLM.from_pretrained(base).named_parameters())
+        after = dict(tuned.named_parameters())
+        # What is printed of each weight is what the pair in the folder leaves.
+        worst = 0.0
+        for layer in report["layers"]:
+            if "embed" in layer["module"]:
+                continue
+            key = layer["module"] + ".weight"
+            delta = (after[key] - before[key]).detach().double()
+            left = ((harness.pair("peft", layer["module"]) - delta).norm() / delta.norm()).item()
+            worst = max(worst, abs(left - layer["residual"]) / (layer["residual"] + 1e-6))
+        # Layers add up, so the logits may be off by a little more than one weight is.
+        residual = max(layer["residual"] for layer in report["layers"])
+        holds = worst < 0.05 if kind != "f32" else off < 5e-6
+        holds = holds and off < 3 * residual + 2e-6 and not text
+        holds = holds and all(layer["rank"] == 4 for layer in report["layers"])
+        detail = f"logits off by {off:.2e} of the tuning; residuals up to {residual:.2e}, held to "
+        harness.check(name, holds, f"{detail}{worst:.1%}, warnings {text}")
     modules = [layer["module"] for layer in report["layers"]]
     harness.check("unchanged layer left out", "model.layers.2.mlp.down_proj" not in modules, f"{len(modules)} modules")
 
@@ -257,7 +275,7 @@ def timing(harness: Harness, full: bool) -> None:
                 u, s, v = torch.svd_lowrank(change, 72, niter=4)
                 walls.append(time.perf_counter() - wall)
                 cpus.append(time.process_time() - cpu)
-            low = ((change - (u[:, :64] * s[:64]) @ v[:, :64].T).norm() / change.norm()).item()
+            low = relative(change - (u[:, :64] * s[:64]) @ v[:, :64].T, change)
             layers = [one_weight(harness, base, base + delta)["layers"][0] for _ in range(2)]
             mine = min(layer["decomposition_seconds"] for layer in layers)
             whole = min(layer["seconds"] for layer in layers)
@@ -270,8 +288,9 @@ def timing(harness: Harness, full: bool) -> None:
                 f"{m} x {n}, {name}", f"{min(walls):.2f}", f"{min(cpus):.2f}", complete, f"{mine:.2f}", f"{whole:.2f}",
                 f"{min(walls) / mine:.1f}", f"{low:.6f}", f"{layers[0]['residual']:.6f}", str(layers[0]["rank"]),
             ])
-    print("\nSeconds, two threads. crayon SVD: with reading and subtracting; all: with the residual and writing too.")
-    head = ["matrix", "svd_lowrank", "its CPU", "full SVD", "crayon SVD", "all", "ratio", "residual", "crayon's", "rank"]
+    print("\nSeconds, two threads. all: with reading, subtracting and the residual.")
+    head = ["matrix", "svd_lowrank", "its CPU", "full SVD", "crayon SVD", "all", "ratio", "residual", "crayon's"]
+    head.append("rank")
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     for row in [head, ["-" * width for width in widths], *rows]:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))

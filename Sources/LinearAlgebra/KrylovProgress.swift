@@ -2,8 +2,12 @@
 struct KrylovProgress {
     /// Dimensions beyond the count wanted before anything is believed.
     private static let oversampling = 8
-    /// Blocks after which a known count is taken as it is.
+    /// Blocks after which a known count is taken as it is, unless the last ones brought much.
     static let largestStepCount = 12
+    /// Blocks after which it is taken in any case.
+    private static let utmostStepCount = 20
+    /// A share of the residual that is much for a step: a flat spectrum, which has no end, gives less by then.
+    private static let muchPerStep = 0.0015
 
     private let options: RandomizedSVDOptions
     private let squaredNorm: Double
@@ -12,11 +16,13 @@ struct KrylovProgress {
     private var lastCount = -1
     private var lastResidual = Double.infinity
     private var lastDimension = 0
+    private var largestDimension: Int
 
     init(options: RandomizedSVDOptions, squaredNorm: Double, step: Int) {
         self.options = options
         self.squaredNorm = squaredNorm
         self.step = step
+        largestDimension = Self.largestStepCount * step
         next = 3 * step
         if case .count(let count) = options.target {
             next = max(next, (min(count, options.limit) + Self.oversampling + step - 1) / step * step)
@@ -26,7 +32,7 @@ struct KrylovProgress {
     /// Whether the space will do after one more step, whatever it finds.
     func isLast(after dimension: Int) -> Bool {
         guard case .count = options.target else { return false }
-        return dimension + step >= Self.largestStepCount * step
+        return dimension + step >= largestDimension
     }
 
     /// The eigenvalues of a large space cost more than a step, so they are looked at ever less often.
@@ -53,10 +59,15 @@ struct KrylovProgress {
         let isSame = count == lastCount
         (lastCount, lastResidual, lastDimension) = (count, residual, dimension)
         guard isCertain, dimension >= count + Self.oversampling || dimension >= squares.count else { return nil }
+        if dimension + 2 * step > largestDimension, gain > Self.muchPerStep * steps * residual,
+            largestDimension < Self.utmostStepCount * step
+        {
+            largestDimension += 2 * step
+        }
         let isExhausted = residual <= 3e-5 * squaredNorm.squareRoot()
         let isSettled = isSame && gain <= options.tolerance * steps * residual
         // A count that the target leaves open must have stood still too.
-        let isLarge = dimension >= max(Self.largestStepCount * step, count * 3)
+        let isLarge = dimension >= max(largestDimension, count * 3)
         if isExhausted || isSettled { return count }
         if case .count = options.target, isLarge { return count }
         return isLarge && isSame ? count : nil

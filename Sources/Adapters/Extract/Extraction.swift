@@ -118,8 +118,9 @@ public struct Extraction: Sendable {
             residual: 1, firstValue: 0, lastValue: 0, noiseFloor: difference.noiseFloor, hasBias: bias != nil,
             decompositionSeconds: 0, seconds: 0)
         if difference.squaredDelta > 0 {
+            let compared = clock.now
             let svd = try decompose(difference, module)
-            layer.decompositionSeconds = (clock.now - start).inSeconds
+            layer.decompositionSeconds = (clock.now - compared).inSeconds
             if svd.count > 0 {
                 let pair = ExtractedPair(svd, of: difference.delta, kind: module.kind, type: options.type)
                 layer.residual = pair.error / layer.deltaNorm

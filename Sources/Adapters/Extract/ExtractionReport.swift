@@ -64,7 +64,7 @@ public struct ExtractedLayer: Codable, Equatable, Sendable {
     /// Singular values below this may be rounding of the stored types.
     public var noiseFloor: Double
     public var hasBias: Bool
-    /// Of the decomposition alone, and of all.
+    /// Of the decomposition alone, and of all: reading, subtracting, and the residual too.
     public var decompositionSeconds: Double
     public var seconds: Double
 }
