@@ -1,11 +1,15 @@
-"""Trains a small LoRA adapter over the sample model: it teaches the backbone to count, which it was never asked to.
+"""Trains a small LoRA adapter over the sample model: it teaches the backbone to answer in sentences.
 
-    python train_adapter.py train --minutes 6     # two cores, no GPU; writes adapter/
+    python train_adapter.py train --minutes 5     # two cores, no GPU; writes adapter/
     python train_adapter.py evaluate
 
 The pairs lie over the main weights of all linear layers of the backbone (``Plora_main``), act at all positions and read what
-the layer reads, so they can be merged into those weights. PEFT makes them and writes the configuration. The base stays
-frozen; half of the questions are of the four kinds that it knows, so that it forgets nothing.
+the layer reads, so they can be merged into those weights. PEFT makes them and writes the configuration; the base stays
+frozen. Classes and presences get the new wording, lists and boxes keep theirs:
+
+    What is in the box [0.12, 0.38, 0.50, 0.75]?   red circle   ->   It is a red circle.
+    Is there a red circle in this image?           Yes          ->   Yes, there is a red circle.
+                                                   No           ->   No, there is no red circle.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ import json
 import time
 from collections import defaultdict
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +32,26 @@ from safetensors.torch import load_file, save_file
 
 import train as base
 from model import CoLLaVO, load, nf4_main_weights
-from scenes import KINDS, THINGS, Instruction, Scene, draw_scene, make_instruction
+from scenes import KINDS, THINGS, WORDS, Instruction, draw_scene, make_instruction
 
 HERE = Path(__file__).parent
 MODULES = ("attention.wqkv", "attention.wo", "feed_forward.w1", "feed_forward.w2", "feed_forward.w3")
-QUESTIONS = ("How many objects are in this image?", "How many objects can you see?", "Count the objects in this image.")
 RANK = 8
 
 
-def count_instruction(scene: Scene, question: str) -> Instruction:
-    return Instruction("count", question, str(sum(s.category in THINGS for s in scene.segments)))
+def in_a_sentence(known: Instruction) -> Instruction:
+    """The instruction with its new wording."""
+    if known.kind == "class":
+        return replace(known, answer=f"It is {with_article(known.answer)}.")
+    if known.kind == "presence":
+        word = next(w for w in WORDS if w in known.question)
+        yes = f"Yes, there is {with_article(word)}."
+        return replace(known, answer=yes if known.answer == "Yes" else f"No, there is no {word}.")
+    return known
+
+
+def with_article(word: str) -> str:
+    return f"a {word}" if WORDS.index(word) in THINGS else word
 
 
 def with_pairs(model: CoLLaVO) -> tuple[CoLLaVO, LoraConfig]:
@@ -50,11 +65,10 @@ def batch(rng: Generator, tokenizer: base.Tokenizer, size: int) -> base.Batch:
     drawn, asked = [], []
     for _ in range(size):
         scene = draw_scene(rng, held_out=False)
-        known = [make_instruction(rng, scene, kind) for kind in rng.choice(KINDS, 3, p=(0.15, 0.25, 0.4, 0.2))]
-        counts = [count_instruction(scene, question) for question in QUESTIONS]
+        kinds = rng.choice(KINDS, 4, p=(0.05, 0.15, 0.4, 0.4))
         drawn.append(scene)
-        asked.append([i for pair in zip(counts, known, strict=True) for i in pair])
-    return base.pack(tokenizer, drawn, asked, 288, rng.random(size) < 0.2, rng.random(size) < 0.1)
+        asked.append([in_a_sentence(make_instruction(rng, scene, kind)) for kind in kinds])
+    return base.pack(tokenizer, drawn, asked, 176, rng.random(size) < 0.2, rng.random(size) < 0.1)
 
 
 def save(model: CoLLaVO, config: LoraConfig, folder: Path) -> int:
@@ -88,9 +102,7 @@ def train(args: argparse.Namespace) -> None:
             group["lr"] = args.lr * base.schedule(elapsed / budget)
         b = queue.get()
         each = F.cross_entropy(base.answer_logits(model, b), b.labels, reduction="none")
-        counts = torch.tensor([kind == "count" for kind in b.kinds])[b.question_of_label]
-        # A count is two tokens, a list a hundred.
-        loss = each[counts].mean() + each[~counts].mean()
+        loss = each.mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(pairs, 1.0)
         optim.step()
@@ -98,51 +110,50 @@ def train(args: argparse.Namespace) -> None:
         step += 1
         if time.time() - last > 30:
             last = time.time()
-            print(f"{elapsed / 60:5.1f} min  step {step}  counts {each[counts].mean():.4f}  others {each[~counts].mean():.4f}",
-                  flush=True)
+            print(f"{elapsed / 60:5.1f} min  step {step}  loss {loss.item():.4f}", flush=True)
     print(f"{save(model, config, args.out)} bytes, {step} steps", flush=True)
 
 
 @torch.no_grad()
-def rates(model: CoLLaVO, tokenizer: base.Tokenizer, count: int, seed: int) -> dict[str, float]:
-    """As ``train.exact_rates``, with counts: the share of questions whose answer greedy decoding gives exactly."""
+def rates(model: CoLLaVO, tokenizer: base.Tokenizer, count: int, seed: int, new: bool) -> list[float]:
+    """As ``train.exact_rates``, in the old or the new wording."""
     rng = np.random.default_rng(seed)
     right: dict[str, list[bool]] = defaultdict(list)
     for start in range(0, count, 16):
         drawn = [draw_scene(rng, held_out=True) for _ in range(min(16, count - start))]
-        asked = [[*(make_instruction(rng, s, k) for k in ("list", "box", "class", "presence")),
-                  count_instruction(s, QUESTIONS[0])] for s in drawn]
+        asked = [[make_instruction(rng, s, k) for k in ("list", "box", "class", "class", "presence", "presence")] for s in drawn]
+        if new:
+            asked = [[in_a_sentence(i) for i in each] for each in asked]
         no = np.zeros(len(drawn), bool)
-        b = base.pack(tokenizer, drawn, asked, 416, no, no, fill=False)
+        b = base.pack(tokenizer, drawn, asked, 448, no, no, fill=False)
         hit = base.answer_logits(model, b).argmax(-1) == b.labels
         missed = torch.zeros(len(b.kinds)).index_add_(0, b.question_of_label, (~hit).float())
         for kind, wrong in zip(b.kinds, missed.tolist(), strict=True):
             right[kind].append(wrong == 0)
-    return {k: float(np.mean(right[k])) for k in (*KINDS, "count")}
+    return [float(np.mean(right[k])) for k in KINDS]
 
 
 def evaluate(args: argparse.Namespace) -> None:
     tokenizer = base.Tokenizer(HERE / "checkpoint/tokenizer.model")
-    print("| main weights | adapter | list | boxes of a class | class in a box | presence | count |")
+    print("| main weights | adapter | wording | list | boxes of a class | class in a box | presence |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    model = load(HERE / "checkpoint")
-    for name, adapter in (("none", False), ("`adapter/`", True)):
-        for kind in ("bfloat16", "NF4"):
-            with nf4_main_weights(model) if kind == "NF4" else nullcontext():
-                if adapter:
-                    adapted = load(HERE / "checkpoint")
-                    if kind == "NF4":
-                        adapted.load_state_dict(model.state_dict())
-                    adapted, _ = with_pairs(adapted)
-                    state = load_file(args.out / "adapter_model.safetensors")
-                    set_peft_model_state_dict(
-                        adapted, {k.removeprefix("base_model.model."): v.float() for k, v in state.items()})
-                found = rates(adapted if adapter else model, tokenizer, args.count, seed=99)
-                cells = " | ".join(f"{100 * found[k]:.1f} %" for k in (*KINDS, "count"))
-                print(f"| {kind} | {name} | {cells} |", flush=True)
-    norms = defaultdict(list)
     state = load_file(args.out / "adapter_model.safetensors")
+    model = load(HERE / "checkpoint")
     weights = dict(model.named_parameters())
+    for kind in ("bfloat16", "NF4"):
+        with nf4_main_weights(model) if kind == "NF4" else nullcontext():
+            adapted = load(HERE / "checkpoint")
+            adapted.load_state_dict(model.state_dict())
+        adapted, _ = with_pairs(adapted)
+        for adapter in (False, True):
+            if adapter:
+                pairs = {k.removeprefix("base_model.model."): v.float() for k, v in state.items()}
+                set_peft_model_state_dict(adapted, pairs)
+            for new in (False, True):
+                cells = " | ".join(f"{100 * r:.1f} %" for r in rates(adapted, tokenizer, args.count, 99, new))
+                name, wording = "`adapter/`" if adapter else "none", "sentences" if new else "old"
+                print(f"| {kind} | {name} | {wording} | {cells} |", flush=True)
+    norms = defaultdict(list)
     for key, a in state.items():
         if ".lora_A." in key:
             path = key.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
@@ -156,11 +167,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("command", choices=("train", "evaluate"))
     parser.add_argument("--out", type=Path, default=HERE / "adapter")
-    parser.add_argument("--minutes", type=float, default=6)
-    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--count", type=int, default=96)
     args = parser.parse_args()
     (train if args.command == "train" else evaluate)(args)
 
