@@ -26,10 +26,9 @@ private struct BaseFit {
     init(_ adapter: Adapter, _ base: any BaseModel) {
         self.adapter = adapter
         self.base = base
-        for weight in base.weights {
-            weights[weight.name] = weight
-            guard weight.shape.rank == 2, let module = weight.module else { continue }
-            modules[module] = weight
+        for weight in base.weights { weights[weight.name] = weight }
+        modules = base.modules
+        for module in modules.keys {
             let (template, layer) = ModuleOrder.template(module)
             if let layer { layers[template, default: []].insert(layer) }
         }
@@ -81,10 +80,11 @@ private struct BaseFit {
     func checkLayers() throws(CrayonError) {
         guard let promises = adapter.promises else { return }
         let paths = Set(adapter.modules.map(\.path))
+        let covered = Set(paths.compactMap { modules[$0]?.name })
         let templates = Set(paths.map { ModuleOrder.template($0).template })
-        let bare = modules.keys.filter { path in
-            !paths.contains(path) && templates.contains(ModuleOrder.template(path).template) && promises(path)
-        }.sorted(by: ModuleOrder.precedes)
+        let bare = modules.filter { path, weight in
+            !covered.contains(weight.name) && templates.contains(ModuleOrder.template(path).template) && promises(path)
+        }.map(\.key).sorted(by: ModuleOrder.precedes)
         guard let first = bare.first else { return }
         throw refuse(
             "module '\(first)'", "no pair for it" + (bare.count > 1 ? " and \(bare.count - 1) more" : ""),

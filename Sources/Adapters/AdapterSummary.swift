@@ -1,5 +1,6 @@
 import Architecture
 import Bytes
+import Checkpoints
 import Tensors
 
 /// What an adapter consists of, without its numbers.
@@ -43,7 +44,8 @@ public struct AdapterSummary: Codable, Sendable, Equatable {
         alphas = Set(modules.map(\.alpha)).sorted()
         scales = Set(modules.map(\.scale)).sorted()
         var seen: Set<String> = []
-        self.modules = modules.map { $0.path.split(separator: ".").last.map(String.init) ?? $0.path }
+        self.modules = modules.map { Layout.plainModule($0.path) ?? $0.path }
+            .map { $0.split(separator: ".").last.map(String.init) ?? $0 }
             .filter { seen.insert($0).inserted }
         pairCount = modules.count
         layers = Set(modules.compactMap { ModuleOrder.template($0.path).layer }).sorted()

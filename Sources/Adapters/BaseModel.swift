@@ -1,4 +1,5 @@
 public import Bytes
+import Checkpoints
 public import Quantization
 public import Tensors
 
@@ -38,11 +39,22 @@ public struct BaseWeight: Sendable, Hashable {
         self.storage = storage
     }
 
-    /// The module's path as adapters name it; nil for what is no module's weight. The published CoLLaVO keeps a module's own
-    /// weight under `Plora_main`, beside its pairs.
+    /// The module's path as adapters name it; nil for what is no module's weight.
     public var module: String? {
-        guard name.hasSuffix(".weight") else { return nil }
-        let path = name.dropLast(".weight".count)
-        return String(path.hasSuffix(".Plora_main") ? path.dropLast(".Plora_main".count) : path)
+        name.hasSuffix(".weight") ? String(name.dropLast(".weight".count)) : nil
+    }
+}
+
+extension BaseModel {
+    /// Matrices by the paths of their modules, with the names that an adapter for the backbone alone has for them
+    /// (`Layout.plainModule`).
+    var modules: [String: BaseWeight] {
+        var modules: [String: BaseWeight] = [:]
+        for weight in weights where weight.shape.rank == 2 {
+            guard let module = weight.module else { continue }
+            modules[module] = weight
+            if let plain = Layout.plainModule(module) { modules[plain] = weight }
+        }
+        return modules
     }
 }

@@ -31,11 +31,13 @@ struct AdapterReading {
                 guard let source = layout.sourceName(of: .backbone(layer, module)) else { continue }
                 let path = String(source.dropLast(".weight".count))
                 modules[path] = (layer, module)
+                if let plain = Layout.plainModule(path) { modules[plain] = (layer, module) }
                 paths.append(path)
             }
         }
         var tensors: [(role: Role, name: String)] = []
-        var found: Set<Role> = []
+        /// The path by which the adapter knows the module.
+        var found: [Role: String] = [:]
         for key in checkpoint.names {
             let place = checkpoint.file(of: key)
             let (path, factor) = try Self.pair(key, place: place)
@@ -60,13 +62,14 @@ struct AdapterReading {
             }
             try tensor.checkFactor(in: place)
             let role = Role.adapter(name, layer, module, factor)
-            found.insert(role)
+            found[role] = path
             tensors.append((role, key))
         }
         var missing: [String] = []
-        for path in paths where configuration.targets(path) {
+        for path in paths
+        where configuration.targets(path) || Layout.plainModule(path).map(configuration.targets) == true {
             guard let (layer, module) = modules[path] else { continue }
-            for factor in LowRankFactor.allCases where !found.contains(.adapter(name, layer, module, factor)) {
+            for factor in LowRankFactor.allCases where found[.adapter(name, layer, module, factor)] == nil {
                 missing.append(PEFTTensorName(path: path, kind: factor == .a ? .a : .b).key())
             }
         }
@@ -78,7 +81,7 @@ struct AdapterReading {
         }
         var acting: [BackboneModule] = []
         for module in backbone.modules {
-            let layers = (0..<backbone.layerCount).filter { found.contains(.adapter(name, $0, module, .a)) }
+            let layers = (0..<backbone.layerCount).filter { found[.adapter(name, $0, module, .a)] != nil }
             guard !layers.isEmpty else { continue }
             guard layers.count == backbone.layerCount else {
                 throw CrayonError(
@@ -97,8 +100,8 @@ struct AdapterReading {
         var set = LowRankSet(
             name: name, rank: configuration.rank, alpha: configuration.alpha,
             isRankStabilized: configuration.isRankStabilized, modules: acting, scope: .all, input: .hidden)
-        for path in paths {
-            guard let (layer, module) = modules[path] else { continue }
+        for (role, path) in found {
+            guard let (layer, module) = modules[path], role == .adapter(name, layer, module, .a) else { continue }
             let exception = LowRankSet.Exception(
                 rank: configuration.rank(of: path), alpha: configuration.alpha(of: path))
             if acting.contains(module), exception != .init(rank: set.rank, alpha: set.alpha) {

@@ -88,6 +88,14 @@ public struct Layout: Sendable {
         return nil
     }
 
+    /// The path that a module of the published CoLLaVO has in its backbone alone, under which an adapter trained on InternLM2
+    /// knows it; nil for a module of any other kind. A linear layer with pairs beside it has its own weight in a module of
+    /// its own, `Plora_main`.
+    public static func plainModule(_ path: String) -> String? {
+        let marker = ".Plora_main"
+        return path.hasSuffix(marker) ? String(path.dropLast(marker.count)) : nil
+    }
+
     func reasonToIgnore(_ name: String) -> String? {
         ignored.first { name.hasPrefix($0.prefix) && name.hasSuffix($0.suffix) }?.reason
     }

@@ -214,7 +214,7 @@ import Testing
             ]
         }
         let (report, adapter, _) = try Self.run(model(base), model(zip(base, delta).map { $0 + $1 }))
-        #expect(adapter?.modules.map(\.path) == ["layers.0.wqkv"])
+        #expect(adapter?.modules.map(\.path) == ["layers.0.wqkv.Plora_main"])
         #expect(report.leftOut.map(\.name) == ["layers.0.wqkv.Plora_A.weight"])
     }
 

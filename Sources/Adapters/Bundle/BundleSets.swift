@@ -124,7 +124,9 @@ private struct SetPlan {
                 guard let entry = bundle.entry(.backbone(layer, module)) else { continue }
                 let weight = BaseWeight(
                     name: entry.sourceName, shape: Shape(entry.coding.shape), type: entry.coding.type, storage: .dense)
-                if let path = weight.module { places[path] = (layer, module) }
+                for path in [weight.module, weight.module.flatMap(Layout.plainModule)].compactMap({ $0 }) {
+                    places[path] = (layer, module)
+                }
             }
         }
         var found: [BackboneModule: [Int: AdapterModule]] = [:]

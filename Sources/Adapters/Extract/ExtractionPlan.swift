@@ -1,4 +1,5 @@
 import Bytes
+import Checkpoints
 import Tensors
 
 /// Which weights of two models are compared, and what each may become.
@@ -104,8 +105,7 @@ extension BaseWeight {
     /// The path of the module that the tensor belongs to, whichever of its tensors it is.
     fileprivate var owner: String {
         if let module { return module }
-        let path = name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
-        return path.hasSuffix(".Plora_main") ? String(path.dropLast(".Plora_main".count)) : path
+        return name.lastIndex(of: ".").map { String(name[..<$0]) } ?? name
     }
 
     fileprivate var lastWord: Substring { owner.split(separator: ".").last ?? "" }
@@ -116,7 +116,7 @@ extension BaseWeight {
 
     /// The weight of a linear layer. A pair that a published checkpoint carries has matrices too, but is no layer.
     fileprivate var isLinear: Bool {
-        module != nil && shape.rank == 2 && !isEmbedding && !lastWord.hasPrefix("Plora_")
-            && !lastWord.hasPrefix("lora_")
+        guard let module, shape.rank == 2, !isEmbedding else { return false }
+        return Layout.plainModule(module) != nil || !lastWord.hasPrefix("Plora_") && !lastWord.hasPrefix("lora_")
     }
 }

@@ -31,10 +31,7 @@ struct MergePlan {
     init(_ adapter: Adapter, base: any BaseModel) throws(CrayonError) {
         var kinds: [String: Kind] = [:]
         let names = Set(base.weights.map(\.name))
-        var weightOfModule: [String: String] = [:]
-        for weight in base.weights where weight.shape.rank == 2 {
-            if let module = weight.module { weightOfModule[module] = weight.name }
-        }
+        let modules = base.modules
         var whole: [String: Tensor] = [:]
         let storages = Dictionary(base.weights.map { ($0.name, $0.storage) }, uniquingKeysWith: { first, _ in first })
         for replacement in adapter.replacements {
@@ -49,10 +46,10 @@ struct MergePlan {
             kinds[replacement.name] = .replacement(replacement.tensor)
         }
         for module in adapter.modules {
-            guard let name = weightOfModule[module.path] else { preconditionFailure("'\(module.path)' was checked") }
+            guard let name = modules[module.path]?.name else { preconditionFailure("'\(module.path)' was checked") }
             kinds[name] = .pair(module, over: whole[name])
             guard module.bias != nil else { continue }
-            let bias = "\(module.path).bias"
+            let bias = String(name.dropLast("weight".count)) + "bias"
             guard names.contains(bias) else {
                 throw CrayonError(
                     .mismatch, in: adapter.place, item: "module '\(module.path)'",
