@@ -109,7 +109,9 @@ def peft_merge(folder, kind, layers, threads, pipe):
             module = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False, dtype=torch.bfloat16)
             module.weight.data = weight
         modules.append(module)
-    model = get_peft_model(Layers(modules), LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["up_proj"]))
+    layered = Layers(modules)
+    layered.is_loaded_in_4bit = kind == "nf4"  # what PEFT goes by
+    model = get_peft_model(layered, LoraConfig(r=RANK, lora_alpha=RANK, target_modules=["up_proj"]))
     for layer, module in enumerate(model.base_model.model.layers):
         prefix = "base_model.model." + name(layer)
         module["up_proj"].lora_A.default.weight.data = pairs[prefix + ".lora_A.weight"]

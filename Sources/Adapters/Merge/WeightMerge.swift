@@ -8,6 +8,12 @@ struct WeightMerge: Sendable {
     let options: MergeOptions
     /// As the user named the base, for errors.
     let place: String
+    private let memory = DeltaMemory()
+
+    init(options: MergeOptions, place: String) {
+        self.options = options
+        self.place = place
+    }
 
     /// What becomes of a weight, without its numbers.
     struct Result: Sendable {
@@ -144,7 +150,7 @@ struct WeightMerge: Sendable {
             return Result(weight: .nf4(quantized), layer: layer)
         }
         let target = try MergeTarget(module, base: .nf4(base), place: place)
-        let delta = HeldDelta(target).source
+        let delta = HeldDelta(target, in: memory).source
         let merged =
             switch options.rounding {
             case .keep:
@@ -175,7 +181,7 @@ struct WeightMerge: Sendable {
             before = try quantizer.quantize(DenseWeight.tensor(base, named: name), place: place)
         }
         let statistics = try MergeStatistics.measure(
-            base: before, merged: quantized, delta: HeldDelta(target).source, name: name,
+            base: before, merged: quantized, delta: HeldDelta(target, in: memory).source, name: name,
             place: place)
         var layer = MergedLayer(name, .fromSource, sums)
         layer.retained = statistics.retention
