@@ -82,7 +82,8 @@ public struct AdapterMerge: Sendable {
             }
             return warned(try ConversionMerge(merge: self, checkpoint: checkpoint).run(to: output, progress))
         }
-        let resume = try ResumeFolder(output: output, fingerprint: fingerprint(), resumes: options.resumes)
+        let resume = try ResumeFolder(
+            output: output, fingerprint: fingerprint(), resumes: options.resumes, stride: options.recordStride)
         do throws(CrayonError) {
             var report: MergeReport
             if let bundle = (base as? BundleBase)?.bundle {

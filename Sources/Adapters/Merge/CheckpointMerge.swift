@@ -13,8 +13,8 @@ struct CheckpointMerge {
     let checkpoint: any Checkpoint
     private let weights: WeightMerge
 
-    /// Bytes between two entries of the journal: each waits for the disk.
-    private static let stride = 256 << 20
+    /// Bytes of results that wait for the disk at most.
+    private static let queueLimit = 256 << 20
 
     init(merge: AdapterMerge, checkpoint: any Checkpoint) {
         self.merge = merge
@@ -48,7 +48,7 @@ struct CheckpointMerge {
         let writer = try ShardedSafetensorsWriter(
             folder: output, declarations: items.flatMap(\.declarations), shardLimit: merge.options.shardLimit,
             overwrites: merge.options.overwrites, keptIn: resume.path)
-        let queue = BoundedQueue(limit: Self.stride)
+        let queue = BoundedQueue(limit: Self.queueLimit)
         let journal = try CheckpointJournal(writer, resume)
         let total = items.reduce(0) { $0 + $1.byteCount }
         var done = 0
@@ -63,8 +63,7 @@ struct CheckpointMerge {
                     try queue.add(bytes: item.byteCount) { () throws(CrayonError) in
                         for tensor in tensors { try writer.write(tensor) }
                         try journal.didWrite(
-                            index, bytes: item.byteCount, layer: layer, isLast: index == items.count - 1,
-                            stride: Self.stride)
+                            index, bytes: item.byteCount, layer: layer, isLast: index == items.count - 1)
                     }
                     checkpoint.dontNeed(item.weight.name)
                 }
@@ -236,14 +235,14 @@ private final class CheckpointJournal: @unchecked Sendable {
     }
 
     func didWrite(
-        _ index: Int, bytes: Int, layer: MergedLayer?, isLast: Bool, stride: Int
+        _ index: Int, bytes: Int, layer: MergedLayer?, isLast: Bool
     ) throws(CrayonError) {
         if let layer {
             layers.append(layer)
             unsaved.append(layer)
         }
         unsavedBytes += bytes
-        guard isLast || unsavedBytes >= stride else { return }
+        guard isLast || unsavedBytes >= resume.stride else { return }
         writer.flush()
         let saved = unsaved.map { layer in
             var object = JSONObject(["name": .string(layer.name)])
