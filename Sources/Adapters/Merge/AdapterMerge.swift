@@ -73,6 +73,12 @@ public struct AdapterMerge: Sendable {
     public func run(
         to output: String, progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) throws(CrayonError) -> MergeReport {
+        guard options.rounding != .beside || base is BundleBase else {
+            throw CrayonError(
+                .usage, in: "--rounding", found: "beside for the checkpoint \(base.place)",
+                expected: "a bundle, which can hold pairs beside its weights",
+                advice: "A checkpoint's adapter stays a folder of its own; 'crayon quantize --adapter' takes both.")
+        }
         if output.hasSuffix(".crayon"), let checkpoint = (base as? CheckpointBase)?.checkpoint {
             guard !options.resumes else {
                 throw CrayonError(

@@ -25,17 +25,6 @@ struct CheckpointMerge {
     func run(
         to output: String, _ resume: ResumeFolder, _ progress: (AdapterMerge.Progress) -> Void
     ) throws(CrayonError) -> MergeReport {
-        guard !output.hasSuffix(".crayon") else {
-            throw CrayonError(
-                .usage, in: output, found: "a bundle for a checkpoint", expected: "a folder",
-                advice: "Merge into a folder and quantize that, or quantize first and merge with --source.")
-        }
-        guard merge.options.rounding != .beside else {
-            throw CrayonError(
-                .usage, in: "--rounding", found: "beside",
-                expected: "a bundle, which can hold pairs beside its weights",
-                advice: "A checkpoint's adapter stays a folder of its own.")
-        }
         let plan = try MergePlan(merge.adapter, base: merge.base)
         let kinds = Dictionary(uniqueKeysWithValues: plan.works.map { ($0.weight.name, $0.kind) })
         let items = try merge.base.weights.map { (weight) throws(CrayonError) in
