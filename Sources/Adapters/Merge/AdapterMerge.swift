@@ -2,6 +2,7 @@ import Architecture
 import BundleFormat
 public import Bytes
 import Checkpoints
+import Foundation
 import JSON
 import Quantization
 import Tensors
@@ -90,6 +91,7 @@ public struct AdapterMerge: Sendable {
         }
         let resume = try ResumeFolder(
             output: output, fingerprint: fingerprint(), resumes: options.resumes, stride: options.recordStride)
+        let isNew = access(output, F_OK) != 0
         do throws(CrayonError) {
             var report: MergeReport
             if let bundle = (base as? BundleBase)?.bundle {
@@ -107,6 +109,8 @@ public struct AdapterMerge: Sendable {
         } catch {
             // A full disk may be freed; whatever else failed would fail again.
             if error.code != .io { resume.remove() }
+            // The folder of a checkpoint, with nothing in it: weights are put there when all are done.
+            if isNew { rmdir(output) }
             throw error
         }
     }
