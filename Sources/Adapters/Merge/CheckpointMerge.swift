@@ -182,9 +182,9 @@ struct CheckpointMerge {
     // MARK: Small files
 
     private func carriedFiles() throws(CrayonError) -> [(name: String, bytes: [UInt8])] {
-        try smallFiles(beside: checkpoint.place).map { (file) throws(CrayonError) in
+        try smallFiles(beside: merge.base.place).map { (file) throws(CrayonError) in
             guard file.name == "config.json", let denseType else { return (file.name, file.region.array) }
-            let place = "\(checkpoint.place): \(file.name)"
+            let place = "\(merge.base.place): \(file.name)"
             var config = try JSONReader(
                 JSONValue.parse(file.region, name: place, limits: .init(depth: 64)), place: place
             )
