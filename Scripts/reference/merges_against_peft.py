@@ -25,21 +25,23 @@ CRAYON = os.environ.get("CRAYON", ".build/release/crayon")
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
 
-def llama(dtype, bias=False):
+def llama(dtype, bias=False, **sizes):
     torch.manual_seed(7)
-    config = LlamaConfig(
+    usual = dict(
         vocab_size=128, hidden_size=96, intermediate_size=160, num_hidden_layers=2, num_attention_heads=6,
-        num_key_value_heads=2, max_position_embeddings=64, attention_bias=bias, tie_word_embeddings=False,
+        num_key_value_heads=2, max_position_embeddings=64,
     )
+    config = LlamaConfig(**{**usual, **sizes}, attention_bias=bias, tie_word_embeddings=False)
     model = LlamaForCausalLM(config).to(dtype)
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     return model
 
 
-def gpt2(dtype):
+def gpt2(dtype, **sizes):
     torch.manual_seed(8)
-    return GPT2LMHeadModel(GPT2Config(vocab_size=128, n_embd=64, n_layer=2, n_head=4, n_positions=64)).to(dtype)
+    usual = dict(vocab_size=128, n_embd=64, n_layer=2, n_head=4, n_positions=64)
+    return GPT2LMHeadModel(GPT2Config(**{**usual, **sizes})).to(dtype)
 
 
 def adapter(model, folder, dtype=torch.float32, **options):

@@ -6,16 +6,20 @@ import Tensors
 /// A checkpoint as a base: 16-bit, or 4-bit under bitsandbytes' names.
 public struct CheckpointBase: BaseModel {
     public let checkpoint: any Checkpoint
+    /// A folder stays one, with its configuration and tokenizer, where its weights are a single file.
+    public let place: String
     public let weights: [BaseWeight]
     private let quantized: Set<String>
 
     /// - Throws: `CrayonError` for a file or folder that is no checkpoint, and for quant states that make no sense.
     public init(path: String) throws(CrayonError) {
-        try self.init(openCheckpoint(path))
+        try self.init(openCheckpoint(path), place: path)
     }
 
-    public init(_ checkpoint: any Checkpoint) throws(CrayonError) {
+    /// - Parameter place: what the user named; the checkpoint's own place where that is nil.
+    public init(_ checkpoint: any Checkpoint, place: String? = nil) throws(CrayonError) {
         self.checkpoint = checkpoint
+        self.place = place ?? checkpoint.place
         let stateSuffix = NF4Tensor.Component.quantState.rawValue
         let quantized = Set(
             checkpoint.names.filter { $0.hasSuffix(stateSuffix) }.map { String($0.dropLast(stateSuffix.count)) })
@@ -34,8 +38,6 @@ public struct CheckpointBase: BaseModel {
         self.weights = weights
         self.quantized = quantized
     }
-
-    public var place: String { checkpoint.place }
 
     public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
         if quantized.contains(name) {

@@ -148,9 +148,6 @@ public struct BundleRewrite: Sendable {
 
 /// What of a rewritten bundle is on disk. Used by the writing thread alone once the work has begun.
 private final class RewriteJournal: @unchecked Sendable {
-    /// Bytes between two records: each waits for the disk.
-    private static let stride = 256 << 20
-
     private let writer: BundleWriter
     private let resume: ResumeFolder?
     /// Weights that an earlier run had written.
@@ -195,7 +192,7 @@ private final class RewriteJournal: @unchecked Sendable {
             measures[name] = values
             unsaved.append(name)
         }
-        guard let resume, isLast || writer.bytesWritten - savedBytes >= Self.stride else { return }
+        guard let resume, isLast || writer.bytesWritten - savedBytes >= resume.stride else { return }
         let progress = try writer.seal()
         var states = JSONObject()
         for (name, text) in progress.quantStates.sorted(by: { $0.key < $1.key }) where savedStates.insert(name).inserted

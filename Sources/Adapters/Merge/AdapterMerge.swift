@@ -2,6 +2,7 @@ import Architecture
 import BundleFormat
 public import Bytes
 import Checkpoints
+import Foundation
 import JSON
 import Quantization
 import Tensors
@@ -73,6 +74,12 @@ public struct AdapterMerge: Sendable {
     public func run(
         to output: String, progress: @escaping @Sendable (Progress) -> Void = { _ in }
     ) throws(CrayonError) -> MergeReport {
+        guard options.rounding != .beside || base is BundleBase else {
+            throw CrayonError(
+                .usage, in: "--rounding", found: "beside for the checkpoint \(base.place)",
+                expected: "a bundle, which can hold pairs beside its weights",
+                advice: "A checkpoint's adapter stays a folder of its own; 'crayon quantize --adapter' takes both.")
+        }
         if output.hasSuffix(".crayon"), let checkpoint = (base as? CheckpointBase)?.checkpoint {
             guard !options.resumes else {
                 throw CrayonError(
@@ -82,7 +89,9 @@ public struct AdapterMerge: Sendable {
             }
             return warned(try ConversionMerge(merge: self, checkpoint: checkpoint).run(to: output, progress))
         }
-        let resume = try ResumeFolder(output: output, fingerprint: fingerprint(), resumes: options.resumes)
+        let resume = try ResumeFolder(
+            output: output, fingerprint: fingerprint(), resumes: options.resumes, stride: options.recordStride)
+        let isNew = access(output, F_OK) != 0
         do throws(CrayonError) {
             var report: MergeReport
             if let bundle = (base as? BundleBase)?.bundle {
@@ -100,6 +109,8 @@ public struct AdapterMerge: Sendable {
         } catch {
             // A full disk may be freed; whatever else failed would fail again.
             if error.code != .io { resume.remove() }
+            // The folder of a checkpoint, with nothing in it: weights are put there when all are done.
+            if isNew { rmdir(output) }
             throw error
         }
     }

@@ -13,8 +13,8 @@ struct CheckpointMerge {
     let checkpoint: any Checkpoint
     private let weights: WeightMerge
 
-    /// Bytes between two entries of the journal: each waits for the disk.
-    private static let stride = 256 << 20
+    /// Bytes of results that wait for the disk at most.
+    private static let queueLimit = 256 << 20
 
     init(merge: AdapterMerge, checkpoint: any Checkpoint) {
         self.merge = merge
@@ -25,17 +25,6 @@ struct CheckpointMerge {
     func run(
         to output: String, _ resume: ResumeFolder, _ progress: (AdapterMerge.Progress) -> Void
     ) throws(CrayonError) -> MergeReport {
-        guard !output.hasSuffix(".crayon") else {
-            throw CrayonError(
-                .usage, in: output, found: "a bundle for a checkpoint", expected: "a folder",
-                advice: "Merge into a folder and quantize that, or quantize first and merge with --source.")
-        }
-        guard merge.options.rounding != .beside else {
-            throw CrayonError(
-                .usage, in: "--rounding", found: "beside",
-                expected: "a bundle, which can hold pairs beside its weights",
-                advice: "A checkpoint's adapter stays a folder of its own.")
-        }
         let plan = try MergePlan(merge.adapter, base: merge.base)
         let kinds = Dictionary(uniqueKeysWithValues: plan.works.map { ($0.weight.name, $0.kind) })
         let items = try merge.base.weights.map { (weight) throws(CrayonError) in
@@ -48,7 +37,7 @@ struct CheckpointMerge {
         let writer = try ShardedSafetensorsWriter(
             folder: output, declarations: items.flatMap(\.declarations), shardLimit: merge.options.shardLimit,
             overwrites: merge.options.overwrites, keptIn: resume.path)
-        let queue = BoundedQueue(limit: Self.stride)
+        let queue = BoundedQueue(limit: Self.queueLimit)
         let journal = try CheckpointJournal(writer, resume)
         let total = items.reduce(0) { $0 + $1.byteCount }
         var done = 0
@@ -63,8 +52,7 @@ struct CheckpointMerge {
                     try queue.add(bytes: item.byteCount) { () throws(CrayonError) in
                         for tensor in tensors { try writer.write(tensor) }
                         try journal.didWrite(
-                            index, bytes: item.byteCount, layer: layer, isLast: index == items.count - 1,
-                            stride: Self.stride)
+                            index, bytes: item.byteCount, layer: layer, isLast: index == items.count - 1)
                     }
                     checkpoint.dontNeed(item.weight.name)
                 }
@@ -194,9 +182,9 @@ struct CheckpointMerge {
     // MARK: Small files
 
     private func carriedFiles() throws(CrayonError) -> [(name: String, bytes: [UInt8])] {
-        try smallFiles(beside: checkpoint.place).map { (file) throws(CrayonError) in
+        try smallFiles(beside: merge.base.place).map { (file) throws(CrayonError) in
             guard file.name == "config.json", let denseType else { return (file.name, file.region.array) }
-            let place = "\(checkpoint.place): \(file.name)"
+            let place = "\(merge.base.place): \(file.name)"
             var config = try JSONReader(
                 JSONValue.parse(file.region, name: place, limits: .init(depth: 64)), place: place
             )
@@ -236,14 +224,14 @@ private final class CheckpointJournal: @unchecked Sendable {
     }
 
     func didWrite(
-        _ index: Int, bytes: Int, layer: MergedLayer?, isLast: Bool, stride: Int
+        _ index: Int, bytes: Int, layer: MergedLayer?, isLast: Bool
     ) throws(CrayonError) {
         if let layer {
             layers.append(layer)
             unsaved.append(layer)
         }
         unsavedBytes += bytes
-        guard isLast || unsavedBytes >= stride else { return }
+        guard isLast || unsavedBytes >= resume.stride else { return }
         writer.flush()
         let saved = unsaved.map { layer in
             var object = JSONObject(["name": .string(layer.name)])

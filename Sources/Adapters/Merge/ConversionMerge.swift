@@ -16,7 +16,7 @@ struct ConversionMerge {
     func run(
         to output: String, _ progress: @escaping @Sendable (AdapterMerge.Progress) -> Void
     ) throws(CrayonError) -> MergeReport {
-        let model = try CheckpointModel.open(checkpoint.place)
+        let model = try CheckpointModel.open(merge.base.place)
         let plan = try MergePlan(merge.adapter, base: merge.base)
         var options = merge.options
         options.into = .source

@@ -32,6 +32,8 @@ public struct MergeOptions: Sendable {
     public var failBelow: Double?
     /// Goes on with an interrupted run.
     public var resumes: Bool
+    /// Bytes written between two records of what is finished; see `ResumeFolder`.
+    public var recordStride = ResumeFolder.usualStride
     public var overwrites: Bool
     /// Most bytes of tensors in one file of a checkpoint.
     public var shardLimit: Int

@@ -11,13 +11,20 @@ struct MergeTarget: Sendable {
     private let factors: [Float]?
     /// Outputs are columns of a weight that lies as `[in, out]`.
     private let outputsAreColumns: Bool
+    /// Quantized weights come back in the type that they had, as bitsandbytes gives them to whoever asks.
+    private let roundsBase: Bool
     /// PEFT rounds an embedding's delta to the type of the table.
     private let deltaType: ElementType?
 
+    /// - Parameter roundsBase: whether a quantized base is rounded to the type that it had before it is added to. What becomes
+    ///   another type, float32 say, is better off without.
     /// - Throws: `CrayonError` when a packed factor is damaged, or DoRA meets an output that is all zero.
-    init(_ module: AdapterModule, base: StoredWeight, place: String) throws(CrayonError) {
+    init(
+        _ module: AdapterModule, base: StoredWeight, roundsBase: Bool = true, place: String
+    ) throws(CrayonError) {
         delta = try WeightDelta(module)
         self.base = base
+        self.roundsBase = roundsBase
         outputsAreColumns = module.isTransposed
         let type = base.sourceType
         deltaType = module.kind == .embedding && (type == .bf16 || type == .f16) ? type : nil
@@ -32,10 +39,11 @@ struct MergeTarget: Sendable {
                 expected: "DoRA on linear layers")
         }
         factors = try Self.factors(
-            magnitude, base: base, delta: delta, outputsAreColumns: outputsAreColumns, item: module.path, place: place)
+            magnitude, base: base, roundsBase, delta: delta, outputsAreColumns: outputsAreColumns, item: module.path,
+            place: place)
     }
 
-    /// Fills in a run: the base as bitsandbytes and PyTorch would widen it, the change that the merge should make, and their
+    /// Fills in a run: the base, as bitsandbytes and PyTorch would widen it if it is to be rounded, the change that the merge should make, and their
     /// sum as PEFT would compute it.
     /// - Precondition: the range lies inside the weight; each pointer has room for as many elements.
     func fill(
@@ -43,7 +51,7 @@ struct MergeTarget: Sendable {
         target: UnsafeMutablePointer<Float>
     ) {
         let count = elements.count
-        Self.widen(base, elements, into: weight)
+        Self.widen(base, roundsBase, elements, into: weight)
         fillDelta(elements, into: change)
         target.update(from: weight, count: count)
         VectorMath.add(change, into: target, count: count)
@@ -68,17 +76,19 @@ struct MergeTarget: Sendable {
         if let deltaType { WeightDelta.round(change, count: elements.count, to: deltaType) }
     }
 
-    /// 4-bit and 8-bit weights come back in the type that they had, as bitsandbytes dequantizes them.
-    private static func widen(_ base: StoredWeight, _ elements: Range<Int>, into target: UnsafeMutablePointer<Float>) {
+    private static func widen(
+        _ base: StoredWeight, _ roundsBase: Bool, _ elements: Range<Int>, into target: UnsafeMutablePointer<Float>
+    ) {
         base.dequantize(elements: elements, into: target)
         if case .dense = base { return }
+        guard roundsBase else { return }
         if base.sourceType != .f32 { WeightDelta.round(target, count: elements.count, to: base.sourceType) }
     }
 
     /// magnitude over the norm of each output of base + delta (Liu et al. 2024, equation 5).
     private static func factors(
-        _ magnitude: Tensor, base: StoredWeight, delta: WeightDelta, outputsAreColumns: Bool, item: String,
-        place: String
+        _ magnitude: Tensor, base: StoredWeight, _ roundsBase: Bool, delta: WeightDelta, outputsAreColumns: Bool,
+        item: String, place: String
     ) throws(CrayonError) -> [Float] {
         let columns = delta.columns
         let rowsOfRun = max(1, (1 << 16) / columns)
@@ -94,7 +104,7 @@ struct MergeTarget: Sendable {
             let elements = rows.lowerBound * columns..<rows.upperBound * columns
             withFloats(2 * elements.count) { scratch in
                 let change = scratch + elements.count
-                widen(base, elements, into: scratch)
+                widen(base, roundsBase, elements, into: scratch)
                 delta.fill(elements, into: change)
                 VectorMath.add(change, into: scratch, count: elements.count)
                 for index in 0..<elements.count {

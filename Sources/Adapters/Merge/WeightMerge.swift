@@ -130,7 +130,8 @@ struct WeightMerge: Sendable {
     private func add(
         _ module: AdapterModule, _ base: StoredWeight, _ name: String, as type: ElementType
     ) throws(CrayonError) -> Result {
-        let target = try MergeTarget(module, base: base, place: place)
+        // A weight of the same checkpoint that no pair changes is rounded once, too.
+        let target = try MergeTarget(module, base: base, roundsBase: type == base.sourceType, place: place)
         let (tensor, sums) = try DenseMerge(type: type).merge(target, name: name, place: place)
         return Result(weight: .dense(tensor), layer: MergedLayer(name, .added, sums))
     }

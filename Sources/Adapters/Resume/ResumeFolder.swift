@@ -16,16 +16,23 @@ public final class ResumeFolder {
     public private(set) var finished: [String: JSONObject] = [:]
     /// Whether the results of an interrupted run were thrown away, since nobody asked to go on with them.
     public let discardedEarlierRun: Bool
+    /// Bytes of results between two records of a job that has many: each record waits for the disk.
+    public let stride: Int
     private let journal: Int32
 
+    public static let usualStride = 256 << 20
     private static let journalName = "journal.jsonl"
 
     /// - Parameters:
     ///   - output: what the job will write in the end.
     ///   - fingerprint: everything that the result depends on. A run only goes on with what was made under the same one.
     ///   - resumes: whether to go on with an interrupted run; there need not be one.
+    ///   - stride: see the property; the result does not depend on it.
     /// - Throws: `CrayonError` when another run is at work on the same output, or was made from something else.
-    public init(output: String, fingerprint: JSONObject, resumes: Bool) throws(CrayonError) {
+    public init(
+        output: String, fingerprint: JSONObject, resumes: Bool, stride: Int = usualStride
+    ) throws(CrayonError) {
+        self.stride = stride
         path = try Self.path(for: output)
         if mkdir(path, 0o755) != 0, errno != EEXIST { throw .system(errno, in: path, while: "creating the folder") }
         let file = "\(path)/\(Self.journalName)"
