@@ -135,8 +135,8 @@ let package = Package(
         tests(
             "Adapters",
             [
-                "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "LinearAlgebra",
-                "Quantization", "Tensors",
+                "Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "JSON", "Kernels",
+                "LinearAlgebra", "Models", "Quantization", "Tensors",
             ],
             fixtures: true),
         tests(
