@@ -40,6 +40,11 @@ public struct AdapterMerge: Sendable {
         method: CombinationMethod = .cat, combination: CombinationOptions = CombinationOptions(), options: MergeOptions
     ) throws(CrayonError) {
         try options.check()
+        if let source = options.source, !base.weights.contains(where: { $0.storage == .nf4 }) {
+            throw CrayonError(
+                .usage, in: "--source", found: "'\(source.place)' beside a base without 4-bit weights",
+                expected: "a 4-bit base: a delta is added to other weights as they are")
+        }
         for (adapter, _) in members {
             if let reason = adapter.reasonAgainstMerging, options.rounding != .beside {
                 throw CrayonError(

@@ -61,6 +61,11 @@ public struct MergeOptions: Sendable {
         guard retention > 0, retention <= 1 else {
             throw CrayonError(.usage, in: "--retention", found: "\(retention)", expected: "above 0 and at most 1")
         }
+        if rounding == .beside, into != .source {
+            throw CrayonError(
+                .usage, in: "--into", found: "\(into.rawValue) with --rounding beside, which changes no weight",
+                expected: "one of the two")
+        }
         if let failBelow, !(0...1).contains(failBelow) {
             throw CrayonError(.usage, in: "--fail-below", found: "\(failBelow)", expected: "0 to 1")
         }

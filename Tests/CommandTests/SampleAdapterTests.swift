@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 /// `crayon adapter` on the sample and its adapter, which makes the model answer in sentences.
-@Suite struct AdapterCommandTests {
+@Suite struct SampleAdapterTests {
     static let adapter = "\(Repository.sample)/adapter"
     static let question = "Is there a green circle in this image?"
     static let questions = "\(Repository.sample)/scenes/questions.json"
