@@ -207,8 +207,8 @@ def through_a_bundle(work: Path) -> None:
     Case.add("beside it by --to bundle, and out again", "peft's files", "equal" if passed else "differs", passed)
 
 
-def combinations(work: Path) -> None:
-    """`add_weighted_adapter` of two or three adapters."""
+def combinations(work: Path, kind: str = "") -> None:
+    """`add_weighted_adapter` of two or three adapters; of one kind alone if it is given."""
     three = {"target_modules": ["q_proj", "v_proj", "down_proj"]}
     methods: list[tuple[str, dict]] = [
         ("cat", {}), ("linear", {}), ("ties", {"density": 0.4}), ("ties", {"density": 0.4, "majority_sign_method": "frequency"}),
@@ -220,6 +220,7 @@ def combinations(work: Path) -> None:
         ("ties_svd", {"density": 0.5, "majority_sign_method": "frequency"}), ("magnitude_prune_svd", {"density": 0.3}),
         ("dare_linear_svd", {"density": 0.7}), ("dare_ties_svd", {"density": 0.6, "svd_rank": 3}),
     ]  # fmt: skip
+    methods, decomposing = ([row for row in rows if kind in ("", row[0])] for rows in (methods, decomposing))
     setups = [
         ("two", llama, three, [0.7, 0.4]), ("with a negative weight", llama, three, [1.0, -0.5]),
         ("three", llama, {"target_modules": ["q_proj"]}, [0.5, 0.25, 2.0]),
@@ -451,23 +452,29 @@ def restricted(work: Path) -> None:
             Case.add(f"folder of the set {name}", f"peft raises KeyError {error}", "refused", True)
 
 
+def rows(*groups: Callable[[Path], None], seed: int = 1) -> list[tuple[str, str, str, bool]]:
+    """Name, against what, result and whether it passed, of each case of the groups, on one thread."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    first = len(Case.rows)
+    for group in groups:
+        with tempfile.TemporaryDirectory() as folder:
+            group(Path(folder))
+    return Case.rows[first:]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="")
     arguments = parser.parse_args()
-    torch.manual_seed(arguments.seed)
-    torch.set_num_threads(1)
     groups = [round_trips, made_folders, through_a_bundle, combinations, comparisons, ggufs, restricted, hostile]
-    for group in groups:
-        if arguments.only in group.__name__:
-            with tempfile.TemporaryDirectory() as folder:
-                group(Path(folder))
-    widths = [max(len(row[column]) for row in Case.rows) for column in range(3)]
-    for name, against, result, passed in Case.rows:
+    found = rows(*(group for group in groups if arguments.only in group.__name__), seed=arguments.seed)
+    widths = [max(len(row[column]) for row in found) for column in range(3)]
+    for name, against, result, passed in found:
         print(f"{name:{widths[0]}}  {against:{widths[1]}}  {result:{widths[2]}}  {'' if passed else 'FAILED'}".rstrip())
-    failed = sum(not row[3] for row in Case.rows)
-    print(f"{len(Case.rows)} cases, {failed} failed")
+    failed = sum(not row[3] for row in found)
+    print(f"{len(found)} cases, {failed} failed")
     return 1 if failed else 0
 
 

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -31,14 +32,16 @@ torch.set_num_threads(THREADS)
 class Harness:
     """Runs the command in a folder of its own and keeps what held and what did not."""
 
-    def __init__(self, crayon: str, folder: pathlib.Path) -> None:
+    def __init__(self, crayon: str, folder: pathlib.Path, is_loud: bool = True) -> None:
         self.crayon = crayon
         self.folder = folder
-        self.failures = 0
+        self.is_loud = is_loud
+        self.rows: list[tuple[str, str, bool]] = []
 
     def check(self, name: str, holds: bool, detail: str) -> None:
-        print(f"{'ok  ' if holds else 'FAIL'} {name}: {detail}", flush=True)
-        self.failures += not holds
+        if self.is_loud:
+            print(f"{'ok  ' if holds else 'FAIL'} {name}: {detail}", flush=True)
+        self.rows.append((name, detail, holds))
 
     def checkpoint(self, name: str, tensors: dict[str, torch.Tensor]) -> pathlib.Path:
         folder = self.folder / name
@@ -88,7 +91,7 @@ def one_weight(harness: Harness, base: torch.Tensor, tuned: torch.Tensor, *optio
     return report
 
 
-def decompositions(harness: Harness) -> None:
+def planted_rank(harness: Harness) -> None:
     base = gaussian(1100, 700, 1)
     delta = planted(1100, 700, torch.tensor([0.5, 0.25, 0.125]), 2).float()
     report = one_weight(harness, base, base + delta, "--rank", "16")
@@ -96,6 +99,9 @@ def decompositions(harness: Harness) -> None:
     rank = report["layers"][0]["rank"]
     harness.check("planted rank 3, F32", rank == 3 and error < 1e-4, f"rank {rank}, error {error:.2e}")
 
+
+def thresholds(harness: Harness) -> None:
+    base = gaussian(1100, 700, 1)
     values = 2 * 0.5 ** (torch.arange(40) / 2)
     delta = planted(1100, 700, values, 3).float()
     change = (base + delta) - base
@@ -110,6 +116,9 @@ def decompositions(harness: Harness) -> None:
         found = one_weight(harness, base, base + delta, "--sv-ratio", str(ratio))["layers"][0]["rank"]
         harness.check(f"sv-ratio {ratio:g}", found == expected, f"rank {found}, of the full spectrum {expected}")
 
+
+def residuals(harness: Harness) -> None:
+    base = gaussian(1100, 700, 1)
     for name, delta in (
         ("power law", planted(1100, 700, 1 / torch.arange(1, 301) ** 0.7, 4).float()),
         ("noise", gaussian(1100, 700, 5)),
@@ -157,6 +166,9 @@ def tiny_models(harness: Harness, biases: bool) -> tuple[pathlib.Path, pathlib.P
         num_key_value_heads=2, attention_bias=True, tie_word_embeddings=False,
     )
     base = LlamaForCausalLM(config).float().eval()
+    for name, parameter in base.named_parameters():
+        if name.endswith(".bias"):
+            torch.nn.init.normal_(parameter, std=0.05)  # made as zeros, from which any difference is exact
     base.save_pretrained(harness.folder / "llama")
     with torch.no_grad():
         for index, (name, parameter) in enumerate(base.named_parameters()):
@@ -220,6 +232,27 @@ def peft_loads_with(harness: Harness, embeddings: str) -> None:
         harness.check(name, holds, f"{detail}{worst:.1%}, warnings {text}")
     modules = [layer["module"] for layer in report["layers"]]
     harness.check("unchanged layer left out", "model.layers.2.mlp.down_proj" not in modules, f"{len(modules)} modules")
+
+
+def biases(harness: Harness) -> None:
+    base, tuned, _ = tiny_models(harness, biases=True)
+    code, _, error = harness.extract(base, tuned, "biases", "--biases", "--rank", "8")
+    if code:
+        return harness.check("bias deltas", False, f"exit code {code}: {error.strip()}")
+    config = json.loads((harness.folder / "biases" / "adapter_config.json").read_text())
+    found = load_file(harness.folder / "biases" / "adapter_model.safetensors")
+    before, after = load_file(base / "model.safetensors"), load_file(tuned / "model.safetensors")
+    worst = 0.0
+    names = [name for name in before if name.endswith(".bias")]
+    for name in names:
+        bias = found.get(f"base_model.model.{name.removesuffix('.bias')}.lora_B.bias")
+        if bias is None:
+            return harness.check("bias deltas", False, f"nothing for {name}")
+        delta = after[name].double() - before[name].double()
+        worst = max(worst, relative(bias * config["lora_alpha"] / config["r"] - delta, delta))
+    # In float32 the difference of two biases is off by their own rounding.
+    holds = config["lora_bias"] is True and worst < 1e-6 and not (config["rank_pattern"] or config["alpha_pattern"])
+    harness.check("bias deltas", holds, f"lora_bias {config['lora_bias']}, {len(names)} biases off by {worst:.1e}")
 
 
 def refusals(harness: Harness) -> None:
@@ -296,6 +329,15 @@ def timing(harness: Harness, full: bool) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)))
 
 
+def rows(crayon: str, *cases: Callable[[Harness], None]) -> list[tuple[str, str, bool]]:
+    """Name, what was found, and whether it holds, of each check of the cases."""
+    with tempfile.TemporaryDirectory() as folder:
+        harness = Harness(crayon, pathlib.Path(folder), is_loud=False)
+        for case in cases:
+            case(harness)
+        return harness.rows
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--crayon", default=str(ROOT / ".build" / "release" / "crayon"))
@@ -306,12 +348,13 @@ def main() -> int:
     os.environ.setdefault("TQDM_DISABLE", "1")
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(options.crayon, pathlib.Path(folder))
-        for case in (decompositions, noise_floors, peft_loads, refusals, resumes):
+        for case in (planted_rank, thresholds, residuals, noise_floors, peft_loads, biases, refusals, resumes):
             case(harness)
         if options.timing:
             timing(harness, options.full)
-    print(f"\n{harness.failures} of the cases did not hold" if harness.failures else "\nAll held.")
-    return 1 if harness.failures else 0
+    failures = sum(not holds for _, _, holds in harness.rows)
+    print(f"\n{failures} of the cases did not hold" if failures else "\nAll held.")
+    return 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ def adapter(model, folder, dtype=torch.float32, **options):
 def crayon(*words):
     result = subprocess.run([CRAYON, *map(str, words)], capture_output=True, text=True)
     if result.returncode:
-        sys.exit(f"crayon {' '.join(map(str, words))}\n{result.stderr}")
+        raise RuntimeError(f"crayon {' '.join(map(str, words))}\n{result.stderr}")
     return result.stdout
 
 
@@ -155,9 +155,8 @@ def four_bit_case(dtype, double, folder):
     return wrong, total
 
 
-def main():
-    failed = False
-    print(f"{'case':<24} {'differ':>8} {'numbers':>9}")
+def rows(names=None):
+    """Name of a case, how many numbers differ, and how many there are; of the cases named, or of all."""
     with tempfile.TemporaryDirectory() as temporary:
         runs = [(case[0], lambda path, case=case: dense_case(*case, path)) for case in CASES]
         for dtype in (torch.bfloat16, torch.float32):
@@ -165,11 +164,19 @@ def main():
                 label = f"NF4 of {str(dtype).split('.')[1]}{', double' if double else ''}"
                 runs.append((label, lambda path, d=dtype, q=double: four_bit_case(d, q, path)))
         for index, (name, run) in enumerate(runs):
+            if names is not None and name not in names:
+                continue
             folder = Path(temporary) / str(index)
             folder.mkdir()
-            wrong, total = run(folder)
-            failed |= wrong > 0
-            print(f"{name:<24} {wrong:>8} {total:>9}", flush=True)
+            yield name, *run(folder)
+
+
+def main():
+    failed = False
+    print(f"{'case':<24} {'differ':>8} {'numbers':>9}")
+    for name, wrong, total in rows():
+        failed |= wrong > 0
+        print(f"{name:<24} {wrong:>8} {total:>9}", flush=True)
     sys.exit(1 if failed else 0)
 
 
