@@ -10,6 +10,8 @@ public import Tensors
 public protocol BaseModel: Sendable {
     /// As the user named it.
     var place: String { get }
+    /// The files that its weights lie in.
+    var sourcePaths: [String] { get }
     /// Weights in the order of their files; the components of a 4-bit weight are one.
     var weights: [BaseWeight] { get }
     /// A weight by its name.

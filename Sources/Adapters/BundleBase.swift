@@ -32,6 +32,7 @@ public struct BundleBase: BaseModel {
     }
 
     public var place: String { bundle.place }
+    public var sourcePaths: [String] { [bundle.place] }
 
     public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
         guard let role = roles[name], let weight = try bundle.weight(role) else {

@@ -39,6 +39,8 @@ public struct CheckpointBase: BaseModel {
         self.quantized = quantized
     }
 
+    public var sourcePaths: [String] { checkpoint.sourceFiles.map(\.path) }
+
     public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
         if quantized.contains(name) {
             return .nf4(try NF4Tensor(named: name, place: place) { checkpoint.tensor($0) })

@@ -2,6 +2,7 @@ import Architecture
 import BundleFormat
 import Bytes
 import Checkpoints
+import Kernels
 import Quantization
 import Tensors
 
@@ -58,9 +59,8 @@ extension StoredWeight {
     func tensor(named name: String) -> Tensor {
         if case .dense(let tensor) = self { return tensor.named(name) }
         let buffer = ByteBuffer(count: shape.count * MemoryLayout<Float>.stride)
-        if shape.count > 0 {
-            dequantize(elements: 0..<shape.count, into: buffer.pointer.assumingMemoryBound(to: Float.self))
-        }
+        let values = buffer.pointer.assumingMemoryBound(to: Float.self)
+        Parallel.forEachRange(of: shape.count, size: 1 << 18) { dequantize(elements: $0, into: values + $0.lowerBound) }
         return Tensor(name: name, type: .f32, shape: shape, region: buffer.region)
     }
 }

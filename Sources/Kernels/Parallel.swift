@@ -66,6 +66,25 @@ public enum Parallel {
         if let failure = first.withLock({ $0?.error }) { throw failure }
     }
 
+    /// What `body` gives for consecutive ranges of at most `size` that cover `0..<count`, in their order whatever the number
+    /// of threads: what a sum over all cores is made of.
+    public static func mapRanges<Result, Failure: Error>(
+        of count: Int, size: Int, _ body: (Range<Int>) throws(Failure) -> Result
+    ) throws(Failure) -> [Result] {
+        precondition(size > 0)
+        let tasks = (count + size - 1) / size
+        let results = UnsafeMutableBufferPointer<Result?>.allocate(capacity: max(tasks, 0))
+        results.initialize(repeating: nil)
+        defer {
+            results.deinitialize()
+            results.deallocate()
+        }
+        try forEachRange(of: count, size: size) { (range) throws(Failure) in
+            results[range.lowerBound / size] = try body(range)
+        }
+        return results.compactMap(\.self)
+    }
+
     /// Runs `body` for consecutive ranges of at most `size` that cover `0..<count`; for cheap items. The
     /// ranges do not depend on the number of threads.
     public static func forEachRange<Failure: Error>(

@@ -85,22 +85,16 @@ public struct ErrorStatistics: Sendable, Equatable {
                 .mismatch, in: place, item: "tensor '\(source.name)'",
                 found: "\(source.type.rawValue) \(source.shape)", expected: "a float type and shape \(weight.shape)")
         }
-        let count = source.shape.count
-        let size = 1 << 16
-        let tasks = (count + size - 1) / size
-        var parts = [ErrorStatistics](repeating: ErrorStatistics(), count: tasks)
-        parts.withUnsafeMutableBufferPointer { parts in
-            guard let results = parts.baseAddress else { return }
-            Parallel.forEachRange(of: count, size: size) { range in
-                withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * range.count) { scratch in
-                    guard let reference = scratch.baseAddress else { return }
-                    let value = reference + range.count
-                    FloatConversion.widen(source, elements: range, into: reference)
-                    weight.dequantize(elements: range, into: value)
-                    results[range.lowerBound / size].add(
-                        reference: reference, value: value, count: range.count, firstElement: range.lowerBound)
-                }
+        let parts = Parallel.mapRanges(of: source.shape.count, size: 1 << 16) { range in
+            var part = ErrorStatistics()
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * range.count) { scratch in
+                guard let reference = scratch.baseAddress else { return }
+                let value = reference + range.count
+                FloatConversion.widen(source, elements: range, into: reference)
+                weight.dequantize(elements: range, into: value)
+                part.add(reference: reference, value: value, count: range.count, firstElement: range.lowerBound)
             }
+            return part
         }
         var total = ErrorStatistics()
         for part in parts { total.add(part) }

@@ -233,6 +233,7 @@ import Testing
         struct Full: BaseModel {
             let model: any BaseModel
             var place: String { model.place }
+            var sourcePaths: [String] { model.sourcePaths }
             var weights: [BaseWeight] { model.weights }
             func stored(_ name: String) throws(CrayonError) -> StoredWeight {
                 guard !name.contains("layers.3") else { throw CrayonError(.io, in: place, found: "a full disk") }

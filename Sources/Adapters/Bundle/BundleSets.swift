@@ -193,7 +193,6 @@ private struct SetPlan {
     private static func divisor(rank: Int, _ isRankStabilized: Bool) -> Double {
         isRankStabilized ? Double(rank).squareRoot() : Double(rank)
     }
-
 }
 
 /// How a factor is stored: packed where that pays, as in a conversion.

@@ -48,8 +48,8 @@ public struct Extraction: Sendable {
             ResumeFolder(
                 output: root,
                 fingerprint: JSONObject([
-                    "job": "extract", "base": .string(base.place), "base_files": SourceStamp.of(base.place),
-                    "tuned": .string(tuned.place), "tuned_files": SourceStamp.of(tuned.place),
+                    "job": "extract", "base": .string(base.place), "base_files": base.stamp,
+                    "tuned": .string(tuned.place), "tuned_files": tuned.stamp,
                     "options": .object(options.fingerprint),
                 ]), resumes: resumes))
         var report = ExtractionReport(base: base.place, tuned: tuned.place, output: output)

@@ -26,6 +26,8 @@ public struct AdapterMerge: Sendable {
     let adapter: Adapter
     /// Sets of the base that were named: merged, they go.
     let ownSets: [String]
+    /// Its digest, which takes reading all of its numbers.
+    private let source: BundleSource
     /// Whether the merge changes nothing but the rounding: the base's own active sets, each with its full weight.
     let keepsAnswers: Bool
 
@@ -60,6 +62,7 @@ public struct AdapterMerge: Sendable {
         self.adapter =
             isPlain
             ? members[0].adapter : try AdapterCombination.combine(members, method: method, options: combination)
+        source = try self.adapter.source(named: self.adapter.name)
         self.names = names
         self.options = options
         let bundle = (base as? BundleBase)?.bundle
@@ -133,7 +136,7 @@ public struct AdapterMerge: Sendable {
     }
 
     /// What a bundle's history says of the merge.
-    func step(measures: [String: [String: Double]]? = nil) throws(CrayonError) -> BundleStep {
+    func step(measures: [String: [String: Double]]? = nil) -> BundleStep {
         var described = [
             // Without folders: those are the business of the machine.
             "adapters": names.map { $0.split(separator: "/").last.map(String.init) ?? $0 }.joined(separator: ", "),
@@ -145,36 +148,18 @@ public struct AdapterMerge: Sendable {
         }
         return BundleStep(
             kind: "merge", producer: Producer.name, options: described,
-            sources: [try adapter.source(named: adapter.name)], measures: measures)
+            sources: [source], measures: measures)
     }
 
     /// Everything that the result depends on, files by size and time of change.
-    private func fingerprint() throws(CrayonError) -> JSONObject {
-        func files(_ model: any BaseModel) -> JSONValue {
-            .array(model.files.map { .string($0) })
-        }
+    private func fingerprint() -> JSONObject {
         return JSONObject([
-            "job": "merge", "producer": .string(Producer.name), "base": .string(base.place), "files": files(base),
-            "adapters": .array(names.map(JSONValue.string)), "adapter": .string(try adapter.digest().description),
+            "job": "merge", "producer": .string(Producer.name), "base": .string(base.place), "files": base.stamp,
+            "adapters": .array(names.map(JSONValue.string)), "adapter": .string(source.sha256),
             "into": .string(options.into.rawValue), "rounding": .string(options.rounding.rawValue),
             "retention": .double(options.retention),
-            "source": options.source.map { files($0) } ?? .null,
+            "source": options.source.map(\.stamp) ?? .null,
             "failBelow": options.failBelow.map { .double($0) } ?? .null, "shardLimit": .int(options.shardLimit),
         ])
-    }
-}
-
-extension BaseModel {
-    /// Its files, with what tells one state of them from another.
-    var files: [String] {
-        let paths: [String] =
-            if let bundle = (self as? BundleBase)?.bundle {
-                [bundle.place]
-            } else if let checkpoint = (self as? CheckpointBase)?.checkpoint {
-                checkpoint.sourceFiles.map(\.path)
-            } else {
-                []
-            }
-        return paths.map { "\($0) \(FileIdentity(path: $0).description)" }
     }
 }

@@ -42,7 +42,7 @@ struct BundleMerge {
         }
         let isProbed = rewrite.keepsProbes && !bundle.probes.isEmpty
         let manifest = try rewrite.write(
-            to: output, step: try merge.step(), resume: resume,
+            to: output, step: merge.step(), resume: resume,
             measure: isProbed ? { (reader) throws(CrayonError) in try reader.measureProbes() } : nil,
             progress: { progress(AdapterMerge.Progress(tensor: $0, done: $1, total: $2)) })
         let measures = manifest.history.last?.measures ?? [:]
@@ -67,7 +67,7 @@ struct BundleMerge {
         try rewrite.add(merge.adapter, as: merge.adapter.name)
         rewrite.keepsProbes = keepsProbes
         try rewrite.write(
-            to: output, step: try merge.step(), resume: resume,
+            to: output, step: merge.step(), resume: resume,
             progress: { progress(AdapterMerge.Progress(tensor: $0, done: $1, total: $2)) })
         report.beside = [merge.adapter.name]
         return report
@@ -101,25 +101,18 @@ struct BundleMerge {
 
     /// How a merged weight is stored.
     private func coding(_ base: BundleCoding, _ rule: Dynamic8Kernel.Rule) throws(CrayonError) -> BundleCoding {
-        func dense(_ type: ElementType) -> BundleCoding {
+        if let type = merge.options.into.denseType {
             let isPacked = Shape(base.shape).count * type.byteCount >= 4096
             return BundleCoding(
                 kind: isPacked ? .packed : .plain, sourceType: base.sourceType, type: type, shape: Shape(base.shape),
                 blockSize: isPacked ? PackedTensor.blockElements : nil)
         }
-        switch merge.options.into {
-        case .source: return base
-        case .bf16: return dense(.bf16)
-        case .f16: return dense(.f16)
-        case .f32: return dense(.f32)
-        case .nf4:
-            guard base.kind != .nf4 else { return base }
-            let quantizer = try NF4Quantizer(scaleCodes: rule)
-            return BundleCoding(
-                kind: .nf4, sourceType: base.sourceType, type: base.type == .f64 ? .f32 : base.type,
-                shape: Shape(base.shape), blockSize: quantizer.blockSize, nestedBlockSize: quantizer.nestedBlockSize,
-                codeRule: rule.rawValue)
-        }
+        guard merge.options.into == .nf4, base.kind != .nf4 else { return base }
+        let quantizer = try NF4Quantizer(scaleCodes: rule)
+        return BundleCoding(
+            kind: .nf4, sourceType: base.sourceType, type: base.type == .f64 ? .f32 : base.type,
+            shape: Shape(base.shape), blockSize: quantizer.blockSize, nestedBlockSize: quantizer.nestedBlockSize,
+            codeRule: rule.rawValue)
     }
 }
 

@@ -86,14 +86,7 @@ struct CheckpointMerge {
     }
 
     /// The type that every weight gets; nil where each keeps its own.
-    private var denseType: ElementType? {
-        switch merge.options.into {
-        case .source, .nf4: nil
-        case .bf16: .bf16
-        case .f16: .f16
-        case .f32: .f32
-        }
-    }
+    private var denseType: ElementType? { merge.options.into.denseType }
 
     private func declarations(
         of weight: BaseWeight, _ kind: MergePlan.Kind?
@@ -148,7 +141,7 @@ struct CheckpointMerge {
             }
             let stored = try merge.base.stored(name)
             if case .dense(let tensor) = stored { return ([try weights.cast(tensor, to: denseType, named: name)], nil) }
-            return ([try weights.cast(DenseWeight.tensor(stored, named: name), to: denseType, named: name)], nil)
+            return ([try weights.cast(stored.tensor(named: name), to: denseType, named: name)], nil)
         }
     }
 

@@ -40,7 +40,7 @@ struct ConversionMerge {
                     Dictionary(uniqueKeysWithValues: MergedLayer.measureNames.map { ($0, BundleRewrite.longest) })
                 )
             })
-        let step = try merge.step(measures: announced)
+        let step = merge.step(measures: announced)
         let transform = BundleConversion.WeightTransform(announced: step) { (binding) throws(CrayonError) in
             guard let work = works[binding.sourceName] else { return nil }
             let stored = try weights.stored(work.weight, over: work.kind.whole, in: base)
@@ -65,12 +65,8 @@ struct ConversionMerge {
             return done
         }
         var plannedFormats = PrecisionPlan()
-        switch merge.options.into {
-        case .nf4: break
-        case .source: plannedFormats[.backbone] = .source
-        case .bf16: plannedFormats[.backbone] = .bf16
-        case .f16: plannedFormats[.backbone] = .f16
-        case .f32: plannedFormats[.backbone] = .f32
+        if !isQuantized {
+            plannedFormats[.backbone] = WeightFormat(rawValue: merge.options.into.rawValue) ?? .source
         }
         let conversion = BundleConversion(
             options: .init(

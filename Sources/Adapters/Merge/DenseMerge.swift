@@ -16,11 +16,9 @@ struct DenseMerge {
         let shape = target.base.shape
         let result = ByteBuffer(count: shape.count * type.byteCount)
         let size = Self.runSize(columns: shape.columns)
-        let runs = UnsafeMutablePointer<MergeSums>.allocate(capacity: shape.count / size + 1)
-        defer { runs.deallocate() }
-        runs.initialize(repeating: MergeSums(), count: shape.count / size + 1)
-        try Parallel.forEachRange(of: shape.count, size: size) { (range) throws(CrayonError) in
+        let runs = try Parallel.mapRanges(of: shape.count, size: size) { (range) throws(CrayonError) -> MergeSums in
             let count = range.count
+            var sums = MergeSums()
             let stored = result.pointer + range.lowerBound * type.byteCount
             try withFloats(3 * count) { (base) throws(CrayonError) in
                 let delta = base + count
@@ -34,16 +32,15 @@ struct DenseMerge {
                     // What is compared below is what is stored.
                     FloatConversion.widen(stored, type: type, count: count, into: sum)
                 }
-                let sums = MergeSums(base: base, delta: delta, merged: sum, count: count)
+                sums = MergeSums(base: base, delta: delta, merged: sum, count: count)
                 // A NaN or an infinity anywhere makes the sum one.
                 guard sums.squaredChange.isFinite else {
                     throw Self.notFinite(sum, range, type, name: name, place: place)
                 }
-                runs[range.lowerBound / size] = sums
             }
+            return sums
         }
-        var total = MergeSums()
-        for index in 0..<(shape.count + size - 1) / size { total += runs[index] }
+        let total = runs.reduce(into: MergeSums()) { $0 += $1 }
         return (Tensor(name: name, type: type, shape: shape, region: result.region), total)
     }
 

@@ -1,4 +1,5 @@
 import Bytes
+import Tensors
 
 /// What a merge writes, and how 4-bit weights take the delta.
 public struct MergeOptions: Sendable {
@@ -10,6 +11,16 @@ public struct MergeOptions: Sendable {
         case bf16
         case f16
         case f32
+
+        /// The type of numbers that it names; nil for the two that depend on the base.
+        var denseType: ElementType? {
+            switch self {
+            case .source, .nf4: nil
+            case .bf16: .bf16
+            case .f16: .f16
+            case .f32: .f32
+            }
+        }
     }
 
     /// How a delta gets into a 4-bit weight.

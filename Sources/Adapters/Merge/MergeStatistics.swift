@@ -32,10 +32,8 @@ public struct MergeStatistics: Sendable, Equatable {
     ) throws(CrayonError) -> MergeStatistics {
         let count = base.shape.count
         let size = 1 << 16
-        let results = UnsafeMutableBufferPointer<Sums>.allocate(capacity: (count - 1) / size + 1)
-        defer { results.deallocate() }
-        results.initialize(repeating: Sums())
-        try Parallel.forEachRange(of: count, size: size) { (range) throws(CrayonError) in
+        let results = try Parallel.mapRanges(of: count, size: size) { (range) throws(CrayonError) -> Sums in
+            var sums = Sums()
             try withFloats(3 * range.count) { (scratch) throws(CrayonError) in
                 let change = scratch
                 let before = scratch + range.count
@@ -43,15 +41,14 @@ public struct MergeStatistics: Sendable, Equatable {
                 try delta.fill(range, into: change)
                 base.dequantize(elements: range, into: before)
                 merged.dequantize(elements: range, into: after)
-                var sums = Sums()
                 sums.values = MergeSums(base: before, delta: change, merged: after, count: range.count)
                 guard sums.values.squaredDelta.isFinite else {
                     throw DeltaSource.notFinite(in: change, elements: range, name: name, place: place)
                 }
                 sums.codes = countChangedCodes(base.codes, merged.codes, elements: range)
                 sums.scales = countChangedScales(base, merged, elements: range)
-                results[range.lowerBound / size] = sums
             }
+            return sums
         }
         return MergeStatistics(results.reduce(into: Sums()) { $0.add($1) }, count: count, blocks: base.blockCount)
     }

@@ -43,8 +43,8 @@ struct MergeTarget: Sendable {
             place: place)
     }
 
-    /// Fills in a run: the base, as bitsandbytes and PyTorch would widen it if it is to be rounded, the change that the merge should make, and their
-    /// sum as PEFT would compute it.
+    /// Fills in a run: the base, as bitsandbytes and PyTorch would widen it if it is to be rounded, the change that the merge
+    /// should make, and their sum as PEFT would compute it.
     /// - Precondition: the range lies inside the weight; each pointer has room for as many elements.
     func fill(
         _ elements: Range<Int>, base weight: UnsafeMutablePointer<Float>, delta change: UnsafeMutablePointer<Float>,
@@ -81,8 +81,7 @@ struct MergeTarget: Sendable {
     ) {
         base.dequantize(elements: elements, into: target)
         if case .dense = base { return }
-        guard roundsBase else { return }
-        if base.sourceType != .f32 { WeightDelta.round(target, count: elements.count, to: base.sourceType) }
+        if roundsBase, base.sourceType != .f32 { WeightDelta.round(target, count: elements.count, to: base.sourceType) }
     }
 
     /// magnitude over the norm of each output of base + delta (Liu et al. 2024, equation 5).

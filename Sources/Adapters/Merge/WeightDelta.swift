@@ -1,5 +1,6 @@
 import Bytes
 import Kernels
+import LinearAlgebra
 import Tensors
 
 /// What a pair adds to the weight beside it, in float32, made a run of elements at a time and never whole.
@@ -23,8 +24,8 @@ struct WeightDelta: Sendable {
         let isTransposed = module.isTransposed || module.kind == .embedding
         depth = module.rank
         scale = Float(module.scale)
-        left = isTransposed ? Self.transposed(a) : Self.widened(b)
-        right = isTransposed ? Self.transposed(b) : Self.widened(a)
+        left = isTransposed ? Self.widened(a).transposed() : Self.widened(b)
+        right = isTransposed ? Self.widened(b).transposed() : Self.widened(a)
         rows = left.rows
         columns = right.columns
     }
@@ -62,16 +63,5 @@ struct WeightDelta: Sendable {
         let matrix = Matrix(rows: tensor.shape.rows, columns: tensor.shape.columns)
         FloatConversion.widen(tensor, elements: 0..<tensor.shape.count, into: matrix.pointer)
         return matrix
-    }
-
-    private static func transposed(_ tensor: Tensor) -> Matrix {
-        let source = widened(tensor)
-        let target = Matrix(rows: source.columns, columns: source.rows)
-        for row in 0..<source.rows {
-            for column in 0..<source.columns {
-                target.pointer[column * target.columns + row] = source.pointer[row * source.columns + column]
-            }
-        }
-        return target
     }
 }

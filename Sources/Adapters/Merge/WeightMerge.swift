@@ -33,9 +33,8 @@ struct WeightMerge: Sendable {
         switch (options.into, base) {
         case (.source, .dense(let tensor)):
             result = try add(module, base, name, as: tensor.type)
-        case (.bf16, _): result = try add(module, base, name, as: .bf16)
-        case (.f16, _): result = try add(module, base, name, as: .f16)
-        case (.f32, _): result = try add(module, base, name, as: .f32)
+        case (.bf16, _), (.f16, _), (.f32, _):
+            result = try add(module, base, name, as: options.into.denseType ?? base.sourceType)
         case (.source, .int8(let tensor)): result = try requantize(module, tensor, name, rule)
         case (.source, .nf4(let tensor)), (.nf4, .nf4(let tensor)):
             result = try merge(module, into: tensor, name, rule)
@@ -179,7 +178,7 @@ struct WeightMerge: Sendable {
         } else if case .dense(let tensor) = base {
             before = try quantizer.quantize(tensor, place: place)
         } else {
-            before = try quantizer.quantize(DenseWeight.tensor(base, named: name), place: place)
+            before = try quantizer.quantize(base.tensor(named: name), place: place)
         }
         let statistics = try MergeStatistics.measure(
             base: before, merged: quantized, delta: HeldDelta(target, in: memory).source, name: name,
@@ -226,16 +225,6 @@ struct WeightMerge: Sendable {
 
 /// Comparisons of stored weights, a run at a time.
 enum DenseWeight {
-    /// As one float32 tensor.
-    static func tensor(_ weight: StoredWeight, named name: String) -> Tensor {
-        let buffer = ByteBuffer(count: weight.shape.count * 4)
-        let values = buffer.pointer.assumingMemoryBound(to: Float.self)
-        Parallel.forEachRange(of: weight.shape.count, size: 1 << 18) {
-            weight.dequantize(elements: $0, into: values + $0.lowerBound)
-        }
-        return Tensor(name: name, type: .f32, shape: weight.shape, region: buffer.region)
-    }
-
     /// |stored - reference| / |reference|
     static func relativeError(_ stored: NF4Tensor, from reference: Tensor) -> Double {
         (try? ErrorStatistics.compare(.nf4(stored), with: reference, place: reference.name).relativeError) ?? .nan
@@ -243,24 +232,19 @@ enum DenseWeight {
 
     /// What a merge's result is to its target.
     static func compare(_ result: StoredWeight, with target: MergeTarget) -> MergeSums {
-        let count = result.shape.count
         let size = DenseMerge.runSize(columns: result.columns)
-        let runs = UnsafeMutablePointer<MergeSums>.allocate(capacity: count / size + 1)
-        defer { runs.deallocate() }
-        runs.initialize(repeating: MergeSums(), count: count / size + 1)
-        Parallel.forEachRange(of: count, size: size) { range in
+        let runs = Parallel.mapRanges(of: result.shape.count, size: size) { range in
+            var sums = MergeSums()
             withFloats(4 * range.count) { scratch in
                 let delta = scratch + range.count
                 let sum = delta + range.count
                 let stored = sum + range.count
                 target.fill(range, base: scratch, delta: delta, target: sum)
                 result.dequantize(elements: range, into: stored)
-                runs[range.lowerBound / size] = MergeSums(
-                    base: scratch, delta: delta, merged: stored, count: range.count)
+                sums = MergeSums(base: scratch, delta: delta, merged: stored, count: range.count)
             }
+            return sums
         }
-        var total = MergeSums()
-        for index in 0..<(count + size - 1) / size { total += runs[index] }
-        return total
+        return runs.reduce(into: MergeSums()) { $0 += $1 }
     }
 }

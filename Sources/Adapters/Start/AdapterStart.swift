@@ -40,9 +40,9 @@ public struct AdapterStart: Sendable {
         let folder = try ResumeFolder(
             output: output,
             fingerprint: JSONObject([
-                "job": "init", "bundle": .string(bundle.place), "bundle_file": SourceStamp.of(bundle.place),
+                "job": "init", "bundle": .string(bundle.place), "bundle_file": BundleBase(bundle).stamp,
                 "source": source.map { .string($0.place) } ?? .null,
-                "source_files": source.map { SourceStamp.of($0.place) } ?? .null,
+                "source_files": source.map(\.stamp) ?? .null,
                 "options": .object(options.fingerprint),
             ]), resumes: resumes)
         var report = StartReport(
