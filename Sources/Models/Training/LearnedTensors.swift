@@ -1,5 +1,4 @@
 public import Architecture
-import Layers
 public import Tensors
 
 /// A tensor that learns: its value, which the model reads, and the gradient of the loss with respect to it.
