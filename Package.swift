@@ -88,6 +88,8 @@ let package = Package(
                 "BundleFormat", "Models", "Conversion",
             ]),
         layer(
+            "Training", ["Bytes", "Tensors", "Architecture", "Checkpoints", "BundleFormat", "Models"]),
+        layer(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
@@ -100,7 +102,7 @@ let package = Package(
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
                 "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters",
-                "Verification",
+                "Training", "Verification",
             ]),
         .executableTarget(
             name: "crayon",
