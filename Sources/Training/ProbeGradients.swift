@@ -1,4 +1,4 @@
-public import Architecture
+import Architecture
 import BundleFormat
 public import Bytes
 public import Checkpoints
@@ -22,7 +22,8 @@ public enum ProbeGradients {
     /// Runs a probe forward and backward and writes `loss` and the gradient of every tensor that learns.
     ///
     /// The file: safetensors, F32, under the names that the tensors have in their source (`BundleManifest.sourceName` for a
-    /// bundle), `loss` F32 `[1]` first. Gradients are of the mean over the labels.
+    /// bundle), `loss` F32 `[1]` first. Where two have the same (the pairs of two PEFT folders), and for sets that never had a
+    /// file, the role is the name. Gradients are of the mean over the labels.
     /// - Parameters:
     ///   - source: a bundle or a checkpoint.
     ///   - output: the file to write.
@@ -32,7 +33,7 @@ public enum ProbeGradients {
         pass: TrainableModel.PassOptions, to output: String
     ) throws(CrayonError) -> Result {
         let recorded = try Probe(SafetensorsFile(path: probe), for: source.configuration)
-        let sequence = try sequence(of: recorded, for: source.configuration)
+        let sequence = try TrainingSequence(recorded, for: source.configuration)
         let roles = try LearnablePart.roles(parts, of: source, options: options)
         let model = try TrainableModel(source: source, learning: roles, options: options)
         let loss = try model.accumulate([sequence], options: pass)
@@ -43,10 +44,11 @@ public enum ProbeGradients {
         }
         model.learned.scaleGradients(by: 1 / Float(loss.targets))
         let mean = loss.sum / Double(loss.targets)
-        let names = try sourceNames(of: source)
+        let names = sourceNames(of: source)
+        let counts = Dictionary(model.learned.tensors.map { (names[$0.role] ?? "", 1) }, uniquingKeysWith: +)
         var tensors = [Tensor(name: "loss", shape: Shape([1]), values: [Float(mean)])]
         for learned in model.learned.tensors {
-            let name = names[learned.role] ?? learned.role.rawValue
+            let name = names[learned.role].flatMap { counts[$0] == 1 ? $0 : nil } ?? learned.role.rawValue
             tensors.append(learned.gradient.tensor(named: name, shape: learned.shape))
         }
         try SafetensorsWriter.write(tensors, to: output)
@@ -55,33 +57,7 @@ public enum ProbeGradients {
             norm: model.learned.gradientNorm)
     }
 
-    /// A probe's labels stand at spliced positions; those of a picture's patches cannot be said.
-    private static func sequence(
-        of probe: Probe, for configuration: ModelConfiguration
-    ) throws(CrayonError) -> TrainingSequence {
-        guard let labels = probe.labels else {
-            throw CrayonError(
-                .missing, in: probe.place, item: "tensor 'labels'", found: "not in the probe",
-                expected: "I64 [positions], -100 where a position does not count")
-        }
-        let patches = configuration.vision?.patchCount ?? 1
-        var own: [Int] = []
-        var position = 0
-        for token in probe.input.tokens {
-            let width = token == configuration.tokens.image ? patches : 1
-            let here = labels[position..<position + width]
-            if width > 1, let label = here.first(where: { $0 != TrainingSequence.ignored }) {
-                throw CrayonError(
-                    .mismatch, in: probe.place, item: "tensor 'labels'",
-                    found: "label \(label) at a patch of a picture", expected: "\(TrainingSequence.ignored) there")
-            }
-            own.append(here.first ?? TrainingSequence.ignored)
-            position += width
-        }
-        return TrainingSequence(input: probe.input, labels: own)
-    }
-
-    private static func sourceNames(of source: any ModelSource) throws(CrayonError) -> [Role: String] {
+    private static func sourceNames(of source: any ModelSource) -> [Role: String] {
         switch source {
         case let bundle as BundleReader:
             Dictionary(bundle.manifest.weights.map { ($0.role, $0.sourceName) }) { first, _ in first }
