@@ -71,7 +71,9 @@ let package = Package(
 
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
-        layer("Models", ["Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "Images", "Layers"]),
+        layer(
+            "Models",
+            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Images", "Layers"]),
 
         // Layer 5 and 6: jobs.
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),

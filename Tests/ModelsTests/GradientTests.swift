@@ -65,6 +65,11 @@ import Testing
             let matrix = Matrix(
                 rows: learned.gradient.rows, columns: learned.gradient.columns, values: reference.floats)
             // 1.7e-6 is the worst of the golden case; float32 alone costs up to 1e-5 in the others.
+            if matrix.values.allSatisfy({ $0 == 0 }) {
+                // Behind the last attention nothing reads image positions any more.
+                #expect(learned.gradient.values.allSatisfy { $0 == 0 }, "\(learned.role)")
+                continue
+            }
             let error = relativeError(learned.gradient, matrix)
             #expect(error < 5e-5, "\(learned.role): \(error)")
         }
@@ -135,7 +140,8 @@ import Testing
             }
             return try model.accumulate([sequence], options: options).sum
         }
-        let step: Float = 1e-3
+        // Larger steps see the curvature, smaller ones rounding.
+        let step: Float = 1e-4
         let measured = (try loss(step) - loss(-step)) / Double(2 * step)
         #expect((measured - slope).magnitude < 5e-3 * slope.magnitude, "\(measured) for \(slope)")
     }
