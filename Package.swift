@@ -90,7 +90,10 @@ let package = Package(
                 "BundleFormat", "Models", "Conversion",
             ]),
         layer(
-            "Training", ["Bytes", "Tensors", "Architecture", "Checkpoints", "BundleFormat", "Models"]),
+            "Training",
+            [
+                "Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Models", "Adapters",
+            ]),
         layer(
             "Verification",
             [
