@@ -75,6 +75,7 @@ let package = Package(
 
         // Layer 5 and 6: jobs.
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
+        layer("Datasets", ["Bytes", "JSON", "Tensors", "Architecture", "Images", "Models", "Inference"]),
         layer(
             "Conversion",
             [
@@ -99,8 +100,8 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters",
-                "Verification",
+                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Datasets", "Conversion",
+                "Adapters", "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -126,6 +127,12 @@ let package = Package(
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
+        tests(
+            "Datasets",
+            [
+                "Architecture", "Bytes", "Checkpoints", "Images", "Inference", "JSON", "Models", "Tensors",
+                "Tokenization",
+            ]),
         tests(
             "Conversion",
             [

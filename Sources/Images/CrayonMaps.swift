@@ -110,7 +110,13 @@ public struct CrayonMapping: Equatable, Sendable {
     private func disagreements(_ map: PanopticMap, present: Set<UInt32>, counts: [Int: Int]) -> [String] {
         var warnings: [String] = []
         let known = Set(map.segments.map(\.id))
-        let drawn = Set(map.ids)
+        // Pixel by pixel is slow: neighbours mostly have the same id.
+        var drawn: Set<UInt32> = []
+        var last: UInt32?
+        for id in map.ids where id != last {
+            drawn.insert(id)
+            last = id
+        }
         let unnamed = drawn.subtracting(known).subtracting([0]).sorted()
         if let first = unnamed.first {
             warnings.append(
