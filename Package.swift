@@ -77,6 +77,12 @@ let package = Package(
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
         layer("Datasets", ["Bytes", "JSON", "Tensors", "Architecture", "Images", "Models", "Inference"]),
         layer(
+            "Evaluation",
+            [
+                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Models", "Inference",
+                "Datasets",
+            ]),
+        layer(
             "Conversion",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
@@ -100,7 +106,8 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Datasets", "Conversion",
+                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Datasets", "Evaluation",
+                "Conversion",
                 "Adapters", "Verification",
             ]),
         .executableTarget(
@@ -133,6 +140,9 @@ let package = Package(
                 "Architecture", "Bytes", "Checkpoints", "Images", "Inference", "JSON", "Models", "Tensors",
                 "Tokenization",
             ]),
+        tests(
+            "Evaluation",
+            ["Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Tokenization"]),
         tests(
             "Conversion",
             [

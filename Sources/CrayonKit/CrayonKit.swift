@@ -5,6 +5,7 @@
 @_exported public import Checkpoints
 @_exported public import Conversion
 @_exported public import Datasets
+@_exported public import Evaluation
 @_exported public import Images
 @_exported public import Inference
 @_exported public import JSON

@@ -1,5 +1,5 @@
 public import Architecture
-import Bytes
+public import Bytes
 public import Images
 
 /// What a model sees of a panoptic map: its classes, how many it can count, and the grid of its patches.
@@ -29,7 +29,17 @@ public struct CrayonView: Sendable, Equatable {
     /// The crayon rows of a map, and the objects with the boxes around all of their pixels, as answers have them.
     ///
     /// Both number the same objects: a segment without a cell is not told of.
-    func callAsFunction(_ map: PanopticMap) -> (maps: CrayonMaps, objects: [CrayonObject]) {
+    /// - Throws: `CrayonError` for a map that cannot be read.
+    public func objects(
+        of panoptic: PanopticFile
+    ) throws(CrayonError) -> (maps: CrayonMaps, objects: [CrayonObject]) {
+        self(try panoptic.read())
+    }
+
+    /// The model's class of a segment; nil for one that it does not know.
+    public func category(of segment: PanopticSegment) -> Int? { mapping.category(of: segment) }
+
+    private func callAsFunction(_ map: PanopticMap) -> (maps: CrayonMaps, objects: [CrayonObject]) {
         let maps = mapping(map, side: side)
         guard mapping.boxes != .map else { return (maps, maps.objects) }
         var exact = mapping

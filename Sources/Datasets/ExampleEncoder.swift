@@ -26,7 +26,8 @@ public struct ExampleEncoder: Sendable {
             switch example.content {
             case .text(let text): answered = try builder.answeredInput(text: text)
             case .conversation(let exchanges):
-                answered = try builder.answeredInput(try turns(exchanges, example.pictures))
+
+                answered = try builder.answeredInput(try turns(exchanges, of: example))
             }
         } catch {
             throw error.of(example)
@@ -55,27 +56,28 @@ public struct ExampleEncoder: Sendable {
         try complete(try encode(example))
     }
 
-    /// The prompt's text needs of a picture only what its map says.
-    private func turns(_ exchanges: [Exchange], _ pictures: [ExamplePicture]) throws(CrayonError) -> [Turn] {
-        if !pictures.isEmpty, configuration.vision == nil {
+    private func turns(_ exchanges: [Exchange], of example: Example) throws(CrayonError) -> [Turn] {
+        if !example.pictures.isEmpty, configuration.vision == nil {
             throw CrayonError(
                 .usage, in: "picture", found: "a model that reads text only", expected: "a model with a vision part")
         }
+        return example.turns(exchanges) { configuration.crayon == nil ? nil : $0.maps }
+    }
+}
+
+extension Example {
+    /// Exchanges as turns of a prompt, which needs of a picture only what its map says.
+    func turns(_ exchanges: [Exchange], maps: (ExamplePicture) -> CrayonMaps?) -> [Turn] {
         var rest = pictures[...]
-        var turns: [Turn] = []
-        for exchange in exchanges {
+        return exchanges.map { exchange in
             let shown = rest.prefix(exchange.pictureCount)
             rest = rest.dropFirst(exchange.pictureCount)
-            turns.append(
-                Turn(
-                    question: exchange.question,
-                    pictures: shown.map {
-                        Picture(
-                            input: ImageInput(width: 0, height: 0, pixels: []),
-                            maps: configuration.crayon == nil ? nil : $0.maps)
-                    }, answer: exchange.answer))
+            return Turn(
+                question: exchange.question,
+                pictures: shown.map {
+                    Picture(input: ImageInput(width: 0, height: 0, pixels: []), maps: maps($0))
+                }, answer: exchange.answer)
         }
-        return turns
     }
 }
 

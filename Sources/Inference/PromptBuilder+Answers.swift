@@ -31,7 +31,7 @@ extension PromptBuilder {
     /// - Throws: `CrayonError` as `input` does, for a turn without an answer, for an answer that holds a stop text or a picture's
     ///   mark, and where the tokenizer lets nothing be cut.
     public func answeredInput(_ turns: [Turn]) throws(CrayonError) -> AnsweredInput {
-        let pieces = try pieces(of: turns)
+        let pieces = try PromptText(template).pieces(turns)
         let whole = try wholeText(pieces)
         var (ids, answers) = if let whole { whole } else { try byPiece(pieces) }
         if let end = tokens.end.first, let last = answers.last, !endsItself(pieces.last?.text ?? "") {
@@ -45,49 +45,16 @@ extension PromptBuilder {
     /// Plain text to go on with: all of it is said, then the end token, where there is one.
     /// - Throws: `CrayonError` for text with a picture's mark, and where the tokenizer fails.
     public func answeredInput(text: String) throws(CrayonError) -> AnsweredInput {
-        try refuse(PromptTemplate.imageMark, in: text, of: "text")
+        try PromptText.refuse(PromptTemplate.imageMark, in: text, of: "text")
         let begin = tokens.begin.map { [$0] } ?? []
         let ids = begin + (try ids(of: text)) + (tokens.end.first.map { [$0] } ?? [])
         return AnsweredInput(input: ModelInput(tokens: ids), answers: [begin.count..<ids.count])
     }
 
-    /// A stretch of a conversation's text.
-    private struct Piece {
-        var text: String
-        var isAnswer: Bool
-    }
-
-    private func pieces(of turns: [Turn]) throws(CrayonError) -> [Piece] {
-        let parts = template.answer.split(separator: "{answer}", maxSplits: 1, omittingEmptySubsequences: false)
-        let before = String(parts[0])
-        let after = parts.count > 1 ? String(parts[1]) : ""
-        // What is said of the text after an answer: up to the stop text that is complete first.
-        let said = template.stop.compactMap { after.firstRange(of: $0)?.upperBound }.min() ?? after.startIndex
-        var pieces: [Piece] = []
-        var open = template.begin
-        for turn in turns {
-            guard let answer = turn.answer else {
-                throw CrayonError(.missing, in: "conversation", found: "a question without an answer")
-            }
-            for stop in template.stop + [PromptTemplate.imageMark] { try refuse(stop, in: answer, of: "answer") }
-            pieces.append(Piece(text: open + (try prompt(of: turn)), isAnswer: false))
-            pieces.append(Piece(text: before + answer + after[..<said], isAnswer: true))
-            open = String(after[said...])
-        }
-        return pieces
-    }
-
-    private func refuse(_ mark: String, in text: String, of part: String) throws(CrayonError) {
-        guard !mark.isEmpty, text.contains(mark) else { return }
-        throw CrayonError(
-            .malformed, in: part, found: "'\(mark)' in it", expected: "text without it",
-            advice: "The model takes it for more than text.")
-    }
-
     private func endsItself(_ answer: String) -> Bool { template.stop.contains { !$0.isEmpty && answer.hasSuffix($0) } }
 
     /// Nil where a piece does not begin with a token of its own.
-    private func wholeText(_ pieces: [Piece]) throws(CrayonError) -> (ids: [Int], answers: [Range<Int>])? {
+    private func wholeText(_ pieces: [PromptText.Piece]) throws(CrayonError) -> (ids: [Int], answers: [Range<Int>])? {
         var text = ""
         var ends: [[Int]] = []
         for piece in pieces {
@@ -102,7 +69,7 @@ extension PromptBuilder {
         return (whole, answers)
     }
 
-    private func byPiece(_ pieces: [Piece]) throws(CrayonError) -> (ids: [Int], answers: [Range<Int>]) {
+    private func byPiece(_ pieces: [PromptText.Piece]) throws(CrayonError) -> (ids: [Int], answers: [Range<Int>]) {
         var ids: [Int] = []
         var answers: [Range<Int>] = []
         var previous = ""

@@ -22,39 +22,7 @@ public struct PromptBuilder: Sendable {
 
     /// The conversation as text.
     /// - Throws: `CrayonError` for a question with another number of marks than pictures.
-    public func text(_ turns: [Turn]) throws(CrayonError) -> String {
-        var text = template.begin
-        for turn in turns {
-            text += try prompt(of: turn)
-            if let answer = turn.answer { text += template.answer.replacing("{answer}", with: answer) }
-        }
-        return text
-    }
-
-    /// What one turn adds before its answer.
-    func prompt(of turn: Turn) throws(CrayonError) -> String {
-        let marks = turn.question.ranges(of: PromptTemplate.imageMark).count
-        guard marks == 0 || marks == turn.pictures.count else {
-            throw CrayonError(
-                .usage, in: "question",
-                found: "\(marks) times \(PromptTemplate.imageMark) for \(turn.pictures.count) pictures",
-                expected: "none, or one for each picture")
-        }
-        var text = ""
-        if marks == 0 { for _ in turn.pictures { text += template.image } }
-        let sentences = turn.pictures.map(\.objectSentence).joined(separator: " ")
-        if turn.pictures.contains(where: { $0.maps != nil }) {
-            text += template.objects.replacing("{objects}", with: sentences)
-        }
-        return text + user(turn.question, objects: sentences) + template.assistant
-    }
-
-    /// The template first, so that a question cannot forge a place-holder.
-    private func user(_ question: String, objects: String) -> String {
-        let objects = objects.isEmpty ? "" : objects + " "
-        return template.user.split(separator: "{question}", omittingEmptySubsequences: false)
-            .map { $0.replacing("{objects}", with: objects) }.joined(separator: question)
-    }
+    public func text(_ turns: [Turn]) throws(CrayonError) -> String { try PromptText(template).text(turns) }
 
     /// The conversation as token ids and pictures.
     /// - Throws: `CrayonError` as `text` does, and where the tokenizer fails.

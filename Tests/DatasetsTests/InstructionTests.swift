@@ -56,6 +56,29 @@ import Testing
         #expect(abs(Double(yes) - asked / 2) < 4 * (asked / 4).squareRoot())
     }
 
+    /// No class can be guessed: sky, which is in most pictures, is as often asked about where it is not.
+    @Test func presenceIsBalancedForEachClass() throws {
+        let instructions = try Fixtures.instructions(.init(weights: [.presence: 1]))
+        var counts: [String: (yes: Int, no: Int)] = [:]
+        for epoch in 0..<100 {
+            for index in 0..<24 {
+                let exchange = try instructions.example(index, epoch: epoch).exchanges[0]
+                let name = try #require(
+                    instructions.view.categories.map(\.promptName).first { exchange.question.contains($0) })
+                if exchange.answer == "Yes" {
+                    counts[name, default: (0, 0)].yes += 1
+                } else {
+                    counts[name, default: (0, 0)].no += 1
+                }
+            }
+        }
+        #expect(counts.count == 16)
+        for (name, count) in counts {
+            let share = Double(count.yes) / Double(count.yes + count.no)
+            #expect(share > 0.3 && share < 0.7, "\(name): \(count)")
+        }
+    }
+
     @Test func kindsComeInProportion() throws {
         let instructions = try Fixtures.instructions(.init(weights: [.list: 1, .class: 3]))
         var counts: [String: Int] = [:]

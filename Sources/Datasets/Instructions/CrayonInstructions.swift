@@ -35,6 +35,8 @@ public struct CrayonInstructions: Dataset {
     public let coco: COCOPanoptic
     public let view: CrayonView
     public let options: Options
+    /// How readily each class is asked about where it is not.
+    private let absentWeights: [Double]
 
     public var name: String { coco.name }
     public var count: Int { coco.count }
@@ -55,13 +57,32 @@ public struct CrayonInstructions: Dataset {
         self.coco = coco
         self.view = view
         self.options = options
+        absentWeights = Self.absentWeights(coco, view)
+    }
+
+    /// A class that is in every other picture would nearly always be asked about where it is, and then yes is a good guess
+    /// without a look. With the odds of a class's presence as its weight, yes and no are about as frequent for each class.
+    private static func absentWeights(_ coco: COCOPanoptic, _ view: CrayonView) -> [Double] {
+        // A sample tells the shares well enough; the generator is a constant, as they are the data's.
+        var generator = SplitMix64(seed: 0, name: "shares of classes")
+        var counts = [Int](repeating: 0, count: view.categories.count)
+        var read = 0
+        for index in generator.permutation(of: coco.count).prefix(2000) {
+            guard let annotation = try? coco.annotation(Int(index)) else { continue }
+            for category in Set(annotation.panoptic.segments.compactMap(view.category)) { counts[category] += 1 }
+            read += 1
+        }
+        return counts.map { count in
+            let share = min((Double(count) + 0.5) / (Double(read) + 1), 0.95)
+            return share / (1 - share)
+        }
     }
 
     public func example(_ index: Int, epoch: Int) throws(CrayonError) -> Example {
         let annotation = try coco.annotation(index)
-        let (maps, objects) = view(try annotation.panoptic.read())
+        let (maps, objects) = try view.objects(of: annotation.panoptic)
         var writer = InstructionWriter(
-            objects: objects, maps: maps, view: view, options: options,
+            objects: objects, maps: maps, view: view, options: options, absentWeights: absentWeights,
             generator: SplitMix64(seed: options.seed, name: "crayon instruction \(epoch) \(index)"))
         var exchanges: [Exchange] = []
         var kinds: [InstructionKind] = []

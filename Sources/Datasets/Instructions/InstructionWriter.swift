@@ -12,10 +12,11 @@ struct InstructionWriter {
     /// Classes of the picture, crowds among them, in the order of the model's categories.
     private let present: [PanopticCategory]
     private let absent: [PanopticCategory]
+    private let absentWeights: [Double]
 
     init(
         objects: [CrayonObject], maps: CrayonMaps, view: CrayonView, options: CrayonInstructions.Options,
-        generator: SplitMix64
+        absentWeights: [Double], generator: SplitMix64
     ) {
         self.objects = objects
         self.view = view
@@ -26,7 +27,13 @@ struct InstructionWriter {
         // Two categories may share a name in words: then the word is there if one of them is.
         let names = Set(classes.filter { rows.contains($0.offset + 1) }.map(\.element.promptName))
         present = classes.filter { rows.contains($0.offset + 1) }.map(\.element)
-        absent = view.categories.filter { !names.contains($0.promptName) }
+        let others = classes.filter { !names.contains($0.element.promptName) }
+        absent = others.map(\.element)
+        // One that shares a word with what is there is harder to tell.
+        let words = Set(names.flatMap(Self.words))
+        self.absentWeights = others.map { other in
+            absentWeights[other.offset] * (Self.words(other.element.promptName).contains(where: words.contains) ? 2 : 1)
+        }
     }
 
     mutating func next() -> (kind: InstructionKind, exchange: Exchange) {
@@ -96,14 +103,8 @@ struct InstructionWriter {
         return Exchange(question: wording(.presence, drawAbsent()), answer: InstructionAnswer.no)
     }
 
-    /// A class that is not there: half the time one that shares a word with one that is, which is harder to tell.
     private mutating func drawAbsent() -> PanopticCategory? {
-        guard !absent.isEmpty else { return nil }
-        let words = Set(present.flatMap { Self.words($0.promptName) })
-        let near = absent.filter { Self.words($0.promptName).contains(where: words.contains) }
-        let wantsNear = generator.uniform() < 0.5
-        let pool = wantsNear && !near.isEmpty ? near : absent
-        return pool[generator.index(below: pool.count)]
+        absent.isEmpty ? nil : absent[generator.index(weights: absentWeights)]
     }
 
     private static func words(_ name: String) -> [Substring] { name.split { $0 == " " || $0 == "-" } }
