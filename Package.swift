@@ -50,6 +50,7 @@ let package = Package(
         // libpng and libjpeg report errors with longjmp, which must not cross Swift: hence C around them.
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
         // Layer 1: bytes, text, tensors, what a model consists of.
@@ -68,6 +69,8 @@ let package = Package(
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
         layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
         layer("Images", ["Bytes", "JSON", "Architecture", "CPNG", "CJPEG"]),
+
+        layer("Plots", ["Bytes", "CCairo"]),
 
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
@@ -106,9 +109,8 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Datasets", "Evaluation",
-                "Conversion",
-                "Adapters", "Verification",
+                "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Datasets",
+                "Evaluation", "Conversion", "Adapters", "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -131,6 +133,7 @@ let package = Package(
         tests("Layers", ["Architecture", "Quantization", "Tensors"]),
         tests("Tokenization", ["Bytes"], fixtures: true),
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
+        tests("Plots", ["Bytes"]),
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),

@@ -13,6 +13,7 @@
 @_exported public import Layers
 @_exported public import LinearAlgebra
 @_exported public import Models
+@_exported public import Plots
 @_exported public import Quantization
 @_exported public import Tensors
 @_exported public import Tokenization
