@@ -50,6 +50,7 @@ let package = Package(
         // libpng and libjpeg report errors with longjmp, which must not cross Swift: hence C around them.
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
+        .systemLibrary(name: "CCairo", pkgConfig: "cairo", providers: [.apt(["libcairo2-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
         // Layer 1: bytes, text, tensors, what a model consists of.
@@ -69,6 +70,8 @@ let package = Package(
         layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
         layer("Images", ["Bytes", "JSON", "Architecture", "CPNG", "CJPEG"]),
 
+        layer("Plots", ["Bytes", "CCairo"]),
+
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
         layer(
@@ -77,6 +80,13 @@ let package = Package(
 
         // Layer 5 and 6: jobs.
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
+        layer("Datasets", ["Bytes", "JSON", "Tensors", "Architecture", "Images", "Models", "Inference"]),
+        layer(
+            "Evaluation",
+            [
+                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Models", "Inference",
+                "Datasets",
+            ]),
         layer(
             "Conversion",
             [
@@ -106,8 +116,8 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Layers", "Models", "Inference", "Conversion", "Adapters",
-                "Training", "Verification",
+                "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Datasets",
+                "Evaluation", "Conversion", "Adapters", "Training", "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -130,9 +140,19 @@ let package = Package(
         tests("Layers", ["Architecture", "Quantization", "Tensors"]),
         tests("Tokenization", ["Bytes"], fixtures: true),
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
+        tests("Plots", ["Bytes"]),
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
+        tests(
+            "Datasets",
+            [
+                "Architecture", "Bytes", "Checkpoints", "Images", "Inference", "JSON", "Models", "Tensors",
+                "Tokenization",
+            ]),
+        tests(
+            "Evaluation",
+            ["Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Tokenization"]),
         tests(
             "Conversion",
             [
