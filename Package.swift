@@ -96,6 +96,7 @@ let package = Package(
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
                 "Images", "Models", "Inference",
             ]),
+        layer("Training", ["Bytes", "Tensors", "Kernels", "Architecture", "Models"]),
 
         // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.
         layer(
@@ -104,7 +105,7 @@ let package = Package(
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
                 "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Conversion",
                 "Adapters",
-                "Verification",
+                "Verification", "Training",
             ]),
         .executableTarget(
             name: "crayon",
@@ -147,6 +148,9 @@ let package = Package(
         tests(
             "Verification",
             ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
+        tests(
+            "Training", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Tensors"], fixtures: true
+        ),
         // The library as a program sees it.
         .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),
         // Run the built command, which `swift build --build-tests` puts beside them.

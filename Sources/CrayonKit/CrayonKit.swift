@@ -15,4 +15,5 @@
 @_exported public import Quantization
 @_exported public import Tensors
 @_exported public import Tokenization
+@_exported public import Training
 @_exported public import Verification
