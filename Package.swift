@@ -74,10 +74,19 @@ let package = Package(
 
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
-        layer("Models", ["Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "Images", "Layers"]),
+        layer(
+            "Models",
+            ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Images", "Layers"]),
 
         // Layer 5 and 6: jobs.
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
+        layer("Datasets", ["Bytes", "JSON", "Tensors", "Architecture", "Images", "Models", "Inference"]),
+        layer(
+            "Evaluation",
+            [
+                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Models", "Inference",
+                "Datasets",
+            ]),
         layer(
             "Conversion",
             [
@@ -91,21 +100,25 @@ let package = Package(
                 "BundleFormat", "Models", "Conversion",
             ]),
         layer(
+            "Training",
+            [
+                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Models",
+                "Adapters",
+            ]),
+        layer(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
                 "Images", "Models", "Inference",
             ]),
-        layer("Training", ["Bytes", "Tensors", "Kernels", "Architecture", "Models"]),
 
         // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.
         layer(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Conversion",
-                "Adapters",
-                "Verification", "Training",
+                "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Datasets",
+                "Evaluation", "Conversion", "Adapters", "Training", "Verification",
             ]),
         .executableTarget(
             name: "crayon",
@@ -132,6 +145,15 @@ let package = Package(
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
+        tests(
+            "Datasets",
+            [
+                "Architecture", "Bytes", "Checkpoints", "Images", "Inference", "JSON", "Models", "Tensors",
+                "Tokenization",
+            ]),
+        tests(
+            "Evaluation",
+            ["Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Tokenization"]),
         tests(
             "Conversion",
             [

@@ -355,10 +355,15 @@ def forward_embedded(model: Model, x: Tensor, image: Tensor, crayon: Tensor | No
     return x @ t.get("head.weight", t["embeddings.tokens.weight"]).T
 
 
+def logits(model: Model, prompt: Prompt) -> Tensor:
+    """Logits [n, vocab] of a whole prompt, which autograd can follow back."""
+    return forward_embedded(model, *splice(model, prompt))
+
+
 @torch.no_grad()
 def forward(model: Model, prompt: Prompt) -> Tensor:
     """Logits [n, vocab] of a whole prompt."""
-    return forward_embedded(model, *splice(model, prompt))
+    return logits(model, prompt)
 
 
 @dataclass(frozen=True)

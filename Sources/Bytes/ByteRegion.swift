@@ -3,7 +3,8 @@
 /// Copying a region copies a pointer and a reference, never the bytes. Validate a region once where it
 /// is made; code that receives one may rely on `buffer` for as long as it holds the region.
 public struct ByteRegion: @unchecked Sendable {
-    // @unchecked: the memory is never written after a region over it is made.
+    // @unchecked: the memory is never written after a region over it is made, but for weights that learn: the optimizer
+    // writes those between two passes.
     private let owner: AnyObject
     /// The bytes; valid while this value, or another region with the same owner, lives.
     public let buffer: UnsafeRawBufferPointer

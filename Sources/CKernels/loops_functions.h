@@ -119,10 +119,67 @@ CK_KERNEL void CK_NAME(softmax)(float *x, int64_t count) {
     CK_NAME(scale)(1.0f / total, x, count);
 }
 
+CK_KERNEL double CK_NAME(softmax_loss)(float *x, int64_t count, int64_t target) {
+    float most = largest(x, count);
+    double distance = (double)most - (double)x[target];
+    CK_MAP(x, x, x, count, { (void)b; a -= most; exp_lanes(&a); });
+    double total = 0;
+    for (int64_t i = 0; i < count; i++) total += (double)x[i];
+    CK_NAME(scale)((float)(1.0 / total), x, count);
+    return log(total) + distance;
+}
+
+CK_KERNEL void CK_NAME(softmax_backward)(const float *p, float scale, int64_t count, float *dp) {
+    float mean = CK_NAME(dot)(p, dp, count);
+    CK_MAP(p, dp, dp, count, { a = a * (b - mean) * scale; });
+}
+
+// gate and up become the gradients with respect to them. d/dg of g sigmoid(g) is sigmoid(g) (1 + g (1 - sigmoid(g))).
+CK_INLINE void silu_backward_lanes(const float *dy, float *gate, float *up) {
+    floats d, g, u;
+    LOAD(d, dy);
+    LOAD(g, gate);
+    LOAD(u, up);
+    floats e = -g;
+    exp_lanes(&e);
+    floats sigmoid = 1.0f / (1.0f + e);
+    floats slope = sigmoid * (1.0f + g * (1.0f - sigmoid));
+    u = d * u * slope;
+    d = d * (g * sigmoid);
+    STORE(gate, u);
+    STORE(up, d);
+}
+
+CK_KERNEL void CK_NAME(silu_multiply_backward)(const float *dy, float *gate, float *up, int64_t count) {
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES) silu_backward_lanes(dy + i, gate + i, up + i);
+    if (i == count) return;
+    float d[LANES] = {0}, g[LANES] = {0}, u[LANES] = {0};
+    size_t left = (size_t)(count - i) * sizeof(float);
+    memcpy(d, dy + i, left);
+    memcpy(g, gate + i, left);
+    memcpy(u, up + i, left);
+    silu_backward_lanes(d, g, u);
+    memcpy(gate + i, g, left);
+    memcpy(up + i, u, left);
+}
+
 CK_KERNEL void CK_NAME(rms_norm)(const float *x, const float *weight, float epsilon, int64_t count, float *y) {
     float mean = CK_NAME(dot)(x, x, count) / (float)count;
     float factor = 1.0f / sqrtf(mean + epsilon);
     for (int64_t i = 0; i < count; i++) y[i] = weight[i] * (x[i] * factor);
+}
+
+CK_KERNEL void CK_NAME(rms_norm_backward)(
+    const float *x, const float *weight, float epsilon, int64_t count, const float *dy, float *dx) {
+    float mean = CK_NAME(dot)(x, x, count) / (float)count;
+    float factor = 1.0f / sqrtf(mean + epsilon);
+    float sums[LANES] = {0};
+    for (int64_t i = 0; i < count; i++) sums[i % LANES] += weight[i] * dy[i] * x[i];
+    double product = 0;
+    for (int j = 0; j < LANES; j++) product += (double)sums[j];
+    float turn = (float)(product / (double)count) * factor * factor;
+    for (int64_t i = 0; i < count; i++) dx[i] += factor * (weight[i] * dy[i] - x[i] * turn);
 }
 
 CK_KERNEL void CK_NAME(layer_norm)(

@@ -46,6 +46,11 @@ typedef struct {
     void (*layer_norm)(
         const float *x, const float *weight, const float *bias, float epsilon, int64_t count, float *y);
     void (*softmax)(float *x, int64_t count);
+    double (*softmax_loss)(float *x, int64_t count, int64_t target);
+    void (*softmax_backward)(const float *p, float scale, int64_t count, float *dp);
+    void (*silu_multiply_backward)(const float *dy, float *gate, float *up, int64_t count);
+    void (*rms_norm_backward)(
+        const float *x, const float *weight, float epsilon, int64_t count, const float *dy, float *dx);
     void (*exp)(const float *x, float *y, int64_t count);
     void (*silu_multiply)(const float *gate, const float *up, float *y, int64_t count);
     void (*quick_gelu)(float *x, int64_t count);

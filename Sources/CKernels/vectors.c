@@ -81,6 +81,29 @@ void ck_gelu(float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++) x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678118654752f));
 }
 
+void ck_gelu_backward(const float *x, int64_t count, float *dy) {
+    for (int64_t i = 0; i < count; i++) {
+        float below = 0.5f * (1.0f + erff(x[i] * 0.70710678118654752f));
+        float density = 0.39894228040143268f * expf(-0.5f * x[i] * x[i]);
+        dy[i] *= below + x[i] * density;
+    }
+}
+
+double ck_softmax_loss(float *x, int64_t count, int64_t target) { return ck_kernels.softmax_loss(x, count, target); }
+
+void ck_softmax_backward(const float *p, float scale, int64_t count, float *dp) {
+    ck_kernels.softmax_backward(p, scale, count, dp);
+}
+
+void ck_silu_multiply_backward(const float *dy, float *gate, float *up, int64_t count) {
+    ck_kernels.silu_multiply_backward(dy, gate, up, count);
+}
+
+void ck_rms_norm_backward(
+    const float *x, const float *weight, float epsilon, int64_t count, const float *dy, float *dx) {
+    ck_kernels.rms_norm_backward(x, weight, epsilon, count, dy, dx);
+}
+
 ck_comparison ck_compare(const float *reference, const float *value, int64_t count) {
     ck_comparison sums = {0};
     for (int64_t i = 0; i < count; i++) {

@@ -57,7 +57,7 @@ public struct CrayonMapping: Equatable, Sendable {
         var counts: [Int: Int] = [:]
         var rows: [UInt32: (semantic: Int, numbering: Int)] = [:]
         for segment in map.segments where present.contains(segment.id) {
-            guard let index = categoryIndex(segment) else {
+            guard let index = category(of: segment) else {
                 maps.warnings.append(unknownCategory(segment))
                 rows[segment.id] = (0, 0)
                 continue
@@ -96,7 +96,8 @@ public struct CrayonMapping: Equatable, Sendable {
         }
     }
 
-    private func categoryIndex(_ segment: PanopticSegment) -> Int? {
+    /// Where a segment's category stands among `categories`; nil for one that is not there.
+    public func category(of segment: PanopticSegment) -> Int? {
         if let name = segment.categoryName { return categories.firstIndex { $0.name == name } }
         return categories.firstIndex { $0.id == segment.categoryID }
     }
@@ -110,7 +111,13 @@ public struct CrayonMapping: Equatable, Sendable {
     private func disagreements(_ map: PanopticMap, present: Set<UInt32>, counts: [Int: Int]) -> [String] {
         var warnings: [String] = []
         let known = Set(map.segments.map(\.id))
-        let drawn = Set(map.ids)
+        // Pixel by pixel is slow: neighbours mostly have the same id.
+        var drawn: Set<UInt32> = []
+        var last: UInt32?
+        for id in map.ids where id != last {
+            drawn.insert(id)
+            last = id
+        }
         let unnamed = drawn.subtracting(known).subtracting([0]).sorted()
         if let first = unnamed.first {
             warnings.append(

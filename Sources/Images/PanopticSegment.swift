@@ -1,5 +1,5 @@
 public import Bytes
-import JSON
+public import JSON
 
 /// What one id of a panoptic map stands for.
 public struct PanopticSegment: Equatable, Sendable {
@@ -36,6 +36,15 @@ public struct PanopticSegment: Equatable, Sendable {
         json: String, name: String, map: String, picture: String? = nil
     ) throws(CrayonError) -> [PanopticSegment] {
         try read(JSONValue.parse(json, name: name), name: name, map: map, picture: picture)
+    }
+
+    /// The segments of one annotation, whose `segments_info` must be an array of segments.
+    /// - Parameter names: categories by id, where the file tells them.
+    /// - Throws: `CrayonError` naming the file and the key: an id that no pixel can have or that comes twice.
+    public static func read(
+        annotation: JSONReader, categoryNames names: [Int: String]
+    ) throws(CrayonError) -> [PanopticSegment] {
+        try segments(annotation, "segments_info", names: names)
     }
 
     private static func read(

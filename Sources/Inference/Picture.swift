@@ -27,16 +27,8 @@ public struct Picture: Sendable, Equatable {
     public init(
         _ image: RGBImage, panoptic: PanopticMap? = nil, for configuration: ModelConfiguration
     ) throws(CrayonError) {
-        guard let vision = configuration.vision else {
-            throw CrayonError(
-                .usage, in: "picture", found: "a model that reads text only", expected: "a model with a vision part")
-        }
-        let preparation = ImagePreparation(vision)
-        try preparation.validate(in: "model")
-        let pixels = try preparation(image)
-        input = ImageInput(width: pixels.width, height: pixels.height, pixels: pixels.values)
-        warnings = []
-        guard let crayon = configuration.crayon else {
+        try self.init(prepared: image, for: configuration)
+        guard let crayon = configuration.crayon, let vision = configuration.vision else {
             if panoptic != nil { warnings.append("the model has no crayon queries: the panoptic map is not used") }
             return
         }
@@ -48,9 +40,42 @@ public struct Picture: Sendable, Equatable {
         let maps = CrayonMapping(crayon)(panoptic, side: vision.gridSize)
         warnings += maps.warnings
         self.maps = maps
-        input.crayon = CrayonGrid(side: maps.side, semantic: maps.semantic, numbering: maps.numbering)
+        input.crayon = CrayonGrid(maps)
+    }
+
+    /// A picture whose panoptic map has become crayon rows already; nil where it has none.
+    /// - Throws: `CrayonError` as above, and for rows of another grid than the model's.
+    public init(
+        _ image: RGBImage, maps: CrayonMaps?, for configuration: ModelConfiguration
+    ) throws(CrayonError) {
+        try self.init(prepared: image, for: configuration)
+        guard configuration.crayon != nil, let vision = configuration.vision, let maps else { return }
+        guard maps.side == vision.gridSize else {
+            throw CrayonError(
+                .mismatch, in: "picture", item: "crayon map", found: "\(maps.side) x \(maps.side) cells",
+                expected: "\(vision.gridSize) x \(vision.gridSize)")
+        }
+        self.maps = maps
+        input.crayon = CrayonGrid(maps)
+    }
+
+    private init(prepared image: RGBImage, for configuration: ModelConfiguration) throws(CrayonError) {
+        guard let vision = configuration.vision else {
+            throw CrayonError(
+                .usage, in: "picture", found: "a model that reads text only", expected: "a model with a vision part")
+        }
+        let preparation = ImagePreparation(vision)
+        try preparation.validate(in: "model")
+        let pixels = try preparation(image)
+        self.init(input: ImageInput(width: pixels.width, height: pixels.height, pixels: pixels.values))
     }
 
     /// The objects in words, as the published prompts have them before a question.
     public var objectSentence: String { (maps ?? .unknown(side: 1)).sentence }
+}
+
+extension CrayonGrid {
+    init(_ maps: CrayonMaps) {
+        self.init(side: maps.side, semantic: maps.semantic, numbering: maps.numbering)
+    }
 }

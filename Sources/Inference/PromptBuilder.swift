@@ -22,43 +22,20 @@ public struct PromptBuilder: Sendable {
 
     /// The conversation as text.
     /// - Throws: `CrayonError` for a question with another number of marks than pictures.
-    public func text(_ turns: [Turn]) throws(CrayonError) -> String {
-        var text = template.begin
-        for turn in turns {
-            let marks = turn.question.ranges(of: PromptTemplate.imageMark).count
-            guard marks == 0 || marks == turn.pictures.count else {
-                throw CrayonError(
-                    .usage, in: "question",
-                    found: "\(marks) times \(PromptTemplate.imageMark) for \(turn.pictures.count) pictures",
-                    expected: "none, or one for each picture")
-            }
-            if marks == 0 { for _ in turn.pictures { text += template.image } }
-            let sentences = turn.pictures.map(\.objectSentence).joined(separator: " ")
-            if turn.pictures.contains(where: { $0.maps != nil }) {
-                text += template.objects.replacing("{objects}", with: sentences)
-            }
-            text += user(turn.question, objects: sentences) + template.assistant
-            if let answer = turn.answer { text += template.answer.replacing("{answer}", with: answer) }
-        }
-        return text
-    }
-
-    /// The template first, so that a question cannot forge a place-holder.
-    private func user(_ question: String, objects: String) -> String {
-        let objects = objects.isEmpty ? "" : objects + " "
-        return template.user.split(separator: "{question}", omittingEmptySubsequences: false)
-            .map { $0.replacing("{objects}", with: objects) }.joined(separator: question)
-    }
+    public func text(_ turns: [Turn]) throws(CrayonError) -> String { try PromptText(template).text(turns) }
 
     /// The conversation as token ids and pictures.
     /// - Throws: `CrayonError` as `text` does, and where the tokenizer fails.
     public func input(_ turns: [Turn]) throws(CrayonError) -> ModelInput {
-        let begin = tokens.begin.map { [$0] } ?? []
-        let ids = begin + (try ids(of: try text(turns)))
-        return ModelInput(tokens: ids, images: turns.flatMap(\.pictures).map(\.input))
+        ModelInput(tokens: try sequence(try text(turns)), images: turns.flatMap(\.pictures).map(\.input))
     }
 
-    private func ids(of text: String) throws(CrayonError) -> [Int] {
+    /// A conversation's text, or the beginning of one, as token ids.
+    func sequence(_ text: String) throws(CrayonError) -> [Int] {
+        (tokens.begin.map { [$0] } ?? []) + (try ids(of: text))
+    }
+
+    func ids(of text: String) throws(CrayonError) -> [Int] {
         let pieces = text.split(separator: PromptTemplate.imageMark, omittingEmptySubsequences: false)
         guard pieces.count > 1 else { return try tokenizer.encode(text).map(Int.init) }
         guard let image = tokens.image else {

@@ -18,22 +18,24 @@ extension JSONValue {
     ///
     /// Strict RFC 8259: no comments, no trailing commas, no NaN, valid UTF-8, no lone surrogates, and each
     /// name at most once in an object. Time and memory are linear in the number of bytes.
-    /// - Parameter name: what to call the text in an error: its file, usually.
+    /// - Parameters:
+    ///   - name: what to call the text in an error: its file, usually.
+    ///   - base: where in that file `bytes` begin.
     public static func parse(
-        _ bytes: UnsafeRawBufferPointer, name: String, limits: Limits = Limits()
+        _ bytes: UnsafeRawBufferPointer, name: String, limits: Limits = Limits(), base: Int = 0
     ) throws(CrayonError) -> JSONValue {
         guard bytes.count <= limits.bytes else {
             throw CrayonError(
                 .malformed, in: name, found: "\(bytes.count) bytes of JSON", expected: "at most \(limits.bytes)")
         }
-        var parser = JSONParser(bytes: bytes, name: name, depthLimit: limits.depth)
+        var parser = JSONParser(bytes: bytes, name: name, base: base, depthLimit: limits.depth)
         return try parser.parseDocument()
     }
 
     public static func parse(
-        _ region: ByteRegion, name: String, limits: Limits = Limits()
+        _ region: ByteRegion, name: String, limits: Limits = Limits(), base: Int = 0
     ) throws(CrayonError) -> JSONValue {
-        try parse(region.buffer, name: name, limits: limits)
+        try parse(region.buffer, name: name, limits: limits, base: base)
     }
 
     public static func parse(_ text: String, name: String, limits: Limits = Limits()) throws(CrayonError) -> JSONValue {
@@ -49,13 +51,15 @@ extension JSONValue {
 private struct JSONParser {
     let bytes: UnsafeRawBufferPointer
     let name: String
+    let base: Int
     let depthLimit: Int
     var position = 0
     var depth = 0
 
-    init(bytes: UnsafeRawBufferPointer, name: String, depthLimit: Int) {
+    init(bytes: UnsafeRawBufferPointer, name: String, base: Int, depthLimit: Int) {
         self.bytes = bytes
         self.name = name
+        self.base = base
         self.depthLimit = depthLimit
     }
 
@@ -67,7 +71,8 @@ private struct JSONParser {
     }
 
     private func failure(_ found: String, expected: String? = nil, at offset: Int? = nil) -> CrayonError {
-        CrayonError(.malformed, in: name, item: "JSON at byte \(offset ?? position)", found: found, expected: expected)
+        CrayonError(
+            .malformed, in: name, item: "JSON at byte \(base + (offset ?? position))", found: found, expected: expected)
     }
 
     private var next: UInt8? { position < bytes.count ? bytes[position] : nil }

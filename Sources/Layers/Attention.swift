@@ -51,8 +51,18 @@ public struct Attention: Sendable {
         }
     }
 
+    /// Probabilities in place of one query's scores over `span` keys from `first` on; 0 for those that it does not see.
+    func softmax(_ scores: UnsafeMutablePointer<Float>, position: Int, from first: Int, span: Int) {
+        let seen = visible(position: position, keys: first + span)
+        let before = seen.lowerBound - first
+        let after = first + span - seen.upperBound
+        scores.update(repeating: 0, count: before)
+        VectorMath.softmax(scores + before, count: seen.count)
+        (scores + span - after).update(repeating: 0, count: after)
+    }
+
     /// The positions that the query at `position` sees.
-    private func visible(position: Int, keys: Int) -> Range<Int> {
+    func visible(position: Int, keys: Int) -> Range<Int> {
         guard isCausal else { return 0..<keys }
         return max(0, position + 1 - (window ?? Int.max / 2))..<position + 1
     }
@@ -85,13 +95,7 @@ public struct Attention: Sendable {
                     ldb: keys.stride, c: scores, ldc: span)
             }
             for row in 0..<rows.count {
-                let seen = visible(position: past + rows.lowerBound + row, keys: keys.rows)
-                let line = scores + row * span
-                let before = seen.lowerBound - first
-                let after = last - seen.upperBound
-                line.update(repeating: 0, count: before)
-                VectorMath.softmax(line + before, count: seen.count)
-                (line + span - after).update(repeating: 0, count: after)
+                softmax(scores + row * span, position: past + rows.lowerBound + row, from: first, span: span)
             }
             if rows.count == 1 {
                 target.update(repeating: 0, count: headSize)

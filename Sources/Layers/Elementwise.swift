@@ -21,11 +21,33 @@ public enum Elementwise {
     }
 
     /// `gate = gate * sigmoid(gate) * up`, the middle of SwiGLU (Shazeer 2020).
-    public static func siluMultiply(gate: MatrixView, up: MatrixView) {
+    public static func siluMultiply(gate: MatrixView, up: MatrixView) { siluMultiply(gate: gate, up: up, into: gate) }
+
+    /// The backward pass of `siluMultiply`: replaces `gate` and `up` by the gradients with respect to them.
+    /// - Parameter gradient: with respect to the product, of the same extents.
+    public static func siluMultiplyBackward(gradient: MatrixView, gate: MatrixView, up: MatrixView) {
         precondition(gate.rows == up.rows && gate.columns == up.columns)
+        precondition(gate.rows == gradient.rows && gate.columns == gradient.columns)
         Rowwise.forEach(gate.rows, columns: gate.columns) { row in
-            VectorMath.siluMultiply(
-                gate: gate.row(row), up: up.row(row), into: gate.row(row), count: gate.columns)
+            VectorMath.siluMultiplyBackward(
+                gradient: gradient.row(row), gate: gate.row(row), up: up.row(row), count: gate.columns)
+        }
+    }
+
+    /// The backward pass of `gelu`: multiplies `gradient` by the slope at `x`, what GELU was given.
+    public static func geluBackward(_ x: MatrixView, gradient: MatrixView) {
+        precondition(x.rows == gradient.rows && x.columns == gradient.columns)
+        Rowwise.forEach(x.rows, columns: x.columns) { row in
+            VectorMath.geluBackward(x.row(row), gradient: gradient.row(row), count: x.columns)
+        }
+    }
+
+    /// `z = gate * sigmoid(gate) * up`
+    public static func siluMultiply(gate: MatrixView, up: MatrixView, into z: MatrixView) {
+        precondition(gate.rows == up.rows && gate.columns == up.columns)
+        precondition(gate.rows == z.rows && gate.columns == z.columns)
+        Rowwise.forEach(gate.rows, columns: gate.columns) { row in
+            VectorMath.siluMultiply(gate: gate.row(row), up: up.row(row), into: z.row(row), count: gate.columns)
         }
     }
 

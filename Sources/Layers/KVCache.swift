@@ -55,7 +55,7 @@ public final class KVCache: @unchecked Sendable {
     public func values(_ layer: Int) -> MatrixView { view(valueBuffers[layer]) }
 
     private func view(_ buffer: ByteBuffer) -> MatrixView {
-        MatrixView(buffer.pointer.assumingMemoryBound(to: Float.self), rows: capacity, columns: width)
+        MatrixView(buffer.pointer.assumingMemoryBound(to: Float.self), rows: capacity, columns: width, owner: buffer)
     }
 
     /// Ends a pass that has written `positions` new rows in every layer.

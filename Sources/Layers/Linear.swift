@@ -1,6 +1,6 @@
 import Kernels
 public import Quantization
-import Tensors
+public import Tensors
 
 /// `y = x W^T + bias` over a weight that stays as it is stored: 4-bit, 8-bit or 16-bit.
 ///
@@ -10,16 +10,17 @@ import Tensors
 public struct Linear: Sendable {
     /// As many rows as outputs; further axes (a convolution's) count as columns.
     public let weight: StoredWeight
-    /// `[out]`
-    public let bias: [Float]?
+    /// `[1, out]`
+    public let bias: Matrix?
     public let outputs: Int
     public let inputs: Int
 
     /// - Parameter outputs: how many of the weight's rows to use, from the first; nil for all.
     /// - Precondition: `bias` has one value for each of them.
-    public init(weight: StoredWeight, bias: [Float]? = nil, outputs: Int? = nil) {
+    public init(weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil) {
         let outputs = outputs ?? weight.rows
-        precondition(weight.shape.rank >= 2 && outputs <= weight.rows && bias.map { $0.count == outputs } ?? true)
+        precondition(weight.shape.rank >= 2 && outputs <= weight.rows)
+        precondition(bias.map { $0.rows == 1 && $0.columns == outputs } ?? true)
         self.weight = weight
         self.bias = bias
         self.outputs = outputs
@@ -118,9 +119,7 @@ public struct Linear: Sendable {
     }
 
     private func addBias(to row: UnsafeMutablePointer<Float>, outputs: Range<Int>) {
-        bias?.withUnsafeBufferPointer { bias in
-            guard let bias = bias.baseAddress else { return }
-            VectorMath.add(bias + outputs.lowerBound, into: row + outputs.lowerBound, count: outputs.count)
-        }
+        guard let bias else { return }
+        VectorMath.add(bias.pointer + outputs.lowerBound, into: row + outputs.lowerBound, count: outputs.count)
     }
 }

@@ -13,10 +13,10 @@ public struct LowRankPair: Sendable {
         self.scale = scale
     }
 
-    /// Adds the pair's share to `y` `[rows, out]`, reading `x` `[rows, in]`.
-    public func accumulate(_ x: MatrixView, into y: MatrixView, workspace: Workspace) {
+    /// Adds the pair's share to `y` `[rows, out]`, reading `x` `[rows, in]`, of which dropout takes some first, as in PEFT.
+    public func accumulate(_ x: MatrixView, dropout: Dropout? = nil, into y: MatrixView, workspace: Workspace) {
         let inner = workspace.view(.inner, rows: x.rows, columns: a.outputs)
-        a.forward(x, into: inner, workspace: workspace)
+        a.forward(dropout.map { $0.dropping(x, workspace) } ?? x, into: inner, workspace: workspace)
         b.accumulate(inner, scale: scale, into: y, workspace: workspace)
     }
 }

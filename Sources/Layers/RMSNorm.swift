@@ -21,4 +21,21 @@ public struct RMSNorm: Sendable {
             }
         }
     }
+
+    /// The backward pass: adds to `dx` the gradient with respect to `x`.
+    /// - Parameters:
+    ///   - x: what the norm was given, `[rows, width]`.
+    ///   - dy: `[rows, width]`
+    public func backward(_ dy: MatrixView, x: MatrixView, addingTo dx: MatrixView) {
+        precondition(x.columns == weight.count && dy.columns == weight.count && dx.columns == weight.count)
+        precondition(x.rows == dy.rows && x.rows == dx.rows)
+        weight.withUnsafeBufferPointer { weight in
+            guard let weight = weight.baseAddress else { return }
+            Rowwise.forEach(x.rows, columns: x.columns) { row in
+                VectorMath.rmsNormBackward(
+                    x.row(row), weight: weight, epsilon: epsilon, count: x.columns, gradient: dy.row(row),
+                    into: dx.row(row))
+            }
+        }
+    }
 }

@@ -31,6 +31,27 @@ public final class Workspace: @unchecked Sendable {
         /// Rows whose logits are asked for. `[rows, hidden]`
         case selected
         case logits
+        /// What a low-rank pair reads where dropout acts. `[tokens, in]`
+        case dropped
+        /// Gradient of a pair's inner values. `[tokens, rank]`
+        case innerGradient
+        /// Gradient of the residual stream. `[tokens, hidden]`
+        case residualGradient
+        /// Gradient of what a norm gave. `[tokens, hidden]`
+        case normalizedGradient
+        /// Gradients of `mixed`, and of queries (or the fused projection), keys and values.
+        case mixedGradient
+        case queryGradient
+        case keyGradient
+        case valueGradient
+        /// What SwiGLU gives, and its gradient. `[tokens, mlp]`
+        case gated
+        case gatedGradient
+        /// Gradient of `selected`.
+        case selectedGradient
+        /// Gradients of a projector's inner and outer values.
+        case projectedGradient
+        case projectorGradient
     }
 
     private var slots = [ByteBuffer?](repeating: nil, count: Slot.allCases.count)
@@ -49,7 +70,8 @@ public final class Workspace: @unchecked Sendable {
             buffer = ByteBuffer(count: bytes)
             slots[slot.rawValue] = buffer
         }
-        return MatrixView(buffer.pointer.assumingMemoryBound(to: Float.self), rows: rows, columns: columns)
+        return MatrixView(
+            buffer.pointer.assumingMemoryBound(to: Float.self), rows: rows, columns: columns, owner: buffer)
     }
 
     /// Memory for one task of a parallel loop, from a pool with as many buffers as tasks ever ran at once.

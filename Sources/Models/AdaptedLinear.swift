@@ -6,11 +6,11 @@ import Layers
 struct AdaptedLinear: Sendable {
     let linear: Linear
     /// Act at every position.
-    let everywhere: [LowRankPair]
+    let everywhere: [AdaptedPair]
     /// Act at image positions, on what the linear layer reads.
-    let atImages: [LowRankPair]
+    let atImages: [AdaptedPair]
     /// Act at image positions, on the crayon prompt.
-    let onCrayon: [LowRankPair]
+    let onCrayon: [AdaptedPair]
 
     init(
         layer: Int, module: BackboneModule, configuration: ModelConfiguration, sets: [LowRankSet],
@@ -19,18 +19,18 @@ struct AdaptedLinear: Sendable {
         linear = try loader.linear(
             .backbone(layer, module),
             bias: configuration.backbone.hasBias(module) ? .backbone(layer, module, .bias) : nil)
-        var everywhere: [LowRankPair] = []
-        var atImages: [LowRankPair] = []
-        var onCrayon: [LowRankPair] = []
+        var everywhere: [AdaptedPair] = []
+        var atImages: [AdaptedPair] = []
+        var onCrayon: [AdaptedPair] = []
         for set in sets where set.modules.contains(module) {
+            let (a, b) = (Role.adapter(set.name, layer, module, .a), Role.adapter(set.name, layer, module, .b))
             let pair = LowRankPair(
-                a: try loader.linear(.adapter(set.name, layer, module, .a)),
-                b: try loader.linear(.adapter(set.name, layer, module, .b)),
-                scale: set.scale(layer: layer, module: module))
+                a: try loader.linear(a), b: try loader.linear(b), scale: set.scale(layer: layer, module: module))
+            let adapted = AdaptedPair(pair: pair, a: a, b: b)
             switch (set.input, set.scope) {
-            case (.crayon, _): onCrayon.append(pair)
-            case (.hidden, .image): atImages.append(pair)
-            case (.hidden, .all): everywhere.append(pair)
+            case (.crayon, _): onCrayon.append(adapted)
+            case (.hidden, .image): atImages.append(adapted)
+            case (.hidden, .all): everywhere.append(adapted)
             }
         }
         self.everywhere = everywhere
@@ -41,16 +41,34 @@ struct AdaptedLinear: Sendable {
     /// - Parameters:
     ///   - x: `[tokens, in]`
     ///   - y: `[tokens, out]`, overwritten.
-    func forward(_ x: MatrixView, into y: MatrixView, images: [ImageRun], workspace: Workspace) {
+    ///   - dropout: while the pairs learn.
+    func forward(
+        _ x: MatrixView, into y: MatrixView, images: [ImageRun], dropout: LearningDropout? = nil, workspace: Workspace
+    ) {
         linear.forward(x, into: y, workspace: workspace)
-        for pair in everywhere { pair.accumulate(x, into: y, workspace: workspace) }
-        for run in images {
+        for adapted in everywhere {
+            adapted.pair.accumulate(x, dropout: dropout?.at(adapted), into: y, workspace: workspace)
+        }
+        for (index, run) in images.enumerated() {
             let rows = y.rows(run.rows)
-            for pair in atImages { pair.accumulate(x.rows(run.rows), into: rows, workspace: workspace) }
+            for adapted in atImages {
+                adapted.pair.accumulate(
+                    x.rows(run.rows), dropout: dropout?.at(adapted, run: index), into: rows, workspace: workspace)
+            }
             guard let crayon = run.crayon else { continue }
-            for pair in onCrayon { pair.accumulate(crayon, into: rows, workspace: workspace) }
+            for adapted in onCrayon {
+                adapted.pair.accumulate(
+                    crayon, dropout: dropout?.at(adapted, run: index), into: rows, workspace: workspace)
+            }
         }
     }
+}
+
+/// A low-rank pair at its place.
+struct AdaptedPair: Sendable {
+    let pair: LowRankPair
+    let a: Role
+    let b: Role
 }
 
 /// Consecutive image positions in the rows of a pass, and their crayon prompt.

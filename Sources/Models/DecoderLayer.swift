@@ -49,12 +49,7 @@ struct DecoderLayer: Sendable {
     func forward(_ hidden: MatrixView, pass: DecoderPass) {
         let workspace = pass.workspace
         let normalized = workspace.view(.normalized, rows: hidden.rows, columns: hidden.columns)
-        attentionNorm.forward(hidden, into: normalized)
-        if pass.addsCrayon {
-            for run in pass.images {
-                if let crayon = run.crayon { Elementwise.add(crayon, to: normalized.rows(run.rows)) }
-            }
-        }
+        attentionInput(hidden, images: pass.images, addsCrayon: pass.addsCrayon, into: normalized)
         let mixed = workspace.view(
             .mixed, rows: hidden.rows, columns: attention.groupCount * attention.headsPerGroup * attention.headSize)
         attend(normalized, into: mixed, pass: pass)
@@ -71,35 +66,84 @@ struct DecoderLayer: Sendable {
         Elementwise.add(normalized, to: hidden)
     }
 
-    private func attend(_ x: MatrixView, into mixed: MatrixView, pass: DecoderPass) {
-        let past = pass.cache.count
-        let all = 0..<past + x.rows
-        let new = past..<past + x.rows
-        let keys = pass.cache.keys(index).rows(all)
-        let values = pass.cache.values(index).rows(all)
-        let queries: MatrixView
-        let groupStride: Int
+    /// What attention reads: the normalised stream, and the crayon prompt where that is how it enters.
+    func attentionInput(_ hidden: MatrixView, images: [ImageRun], addsCrayon: Bool, into normalized: MatrixView) {
+        attentionNorm.forward(hidden, into: normalized)
+        guard addsCrayon else { return }
+        for run in images {
+            if let crayon = run.crayon { Elementwise.add(crayon, to: normalized.rows(run.rows)) }
+        }
+    }
+
+    /// Columns of what projects the queries: theirs alone, or those of the fused projection.
+    var queryColumns: Int {
+        switch projection {
+        case .fused(let fused): fused.linear.outputs
+        case .separate(let query, _, _): query.linear.outputs
+        }
+    }
+
+    /// Columns from one group's query heads to the next's.
+    var groupStride: Int {
+        switch projection {
+        case .fused: (attention.headsPerGroup + 2) * attention.headSize
+        case .separate: attention.headsPerGroup * attention.headSize
+        }
+    }
+
+    /// Queries, keys and values, none of them rotated.
+    /// - Parameters:
+    ///   - queries: `[tokens, queryColumns]`
+    ///   - keys: `[tokens, groups * headSize]`; `values` likewise.
+    func project(
+        _ x: MatrixView, queries: MatrixView, keys: MatrixView, values: MatrixView, images: [ImageRun],
+        dropout: LearningDropout? = nil, workspace: Workspace
+    ) {
         switch projection {
         case .fused(let fused):
-            let head = attention.headSize
-            groupStride = (attention.headsPerGroup + 2) * head
-            queries = pass.workspace.view(.queries, rows: x.rows, columns: fused.linear.outputs)
-            fused.forward(x, into: queries, images: pass.images, workspace: pass.workspace)
-            for group in 0..<attention.groupCount {
-                let key = group * groupStride + attention.headsPerGroup * head
-                let target = group * head..<(group + 1) * head
-                Elementwise.rotate(queries.columns(group * groupStride..<key), by: pass.rotary, from: past)
-                keys.rows(new).columns(target).copy(from: queries.columns(key..<key + head))
-                values.rows(new).columns(target).copy(from: queries.columns(key + head..<key + 2 * head))
+            fused.forward(x, into: queries, images: images, dropout: dropout, workspace: workspace)
+            eachFusedGroup { fusedKey, fusedValue, columns in
+                keys.columns(columns).copy(from: queries.columns(fusedKey))
+                values.columns(columns).copy(from: queries.columns(fusedValue))
             }
         case .separate(let query, let key, let value):
-            groupStride = attention.headsPerGroup * attention.headSize
-            queries = pass.workspace.view(.queries, rows: x.rows, columns: query.linear.outputs)
-            query.forward(x, into: queries, images: pass.images, workspace: pass.workspace)
-            key.forward(x, into: keys.rows(new), images: pass.images, workspace: pass.workspace)
-            value.forward(x, into: values.rows(new), images: pass.images, workspace: pass.workspace)
-            Elementwise.rotate(queries, by: pass.rotary, from: past)
+            query.forward(x, into: queries, images: images, dropout: dropout, workspace: workspace)
+            key.forward(x, into: keys, images: images, dropout: dropout, workspace: workspace)
+            value.forward(x, into: values, images: images, dropout: dropout, workspace: workspace)
         }
+    }
+
+    /// Where each group's key and value head stand in the fused projection, and in keys and values of their own.
+    func eachFusedGroup(_ body: (_ fusedKey: Range<Int>, _ fusedValue: Range<Int>, _ columns: Range<Int>) -> Void) {
+        let head = attention.headSize
+        for group in 0..<attention.groupCount {
+            let key = group * groupStride + attention.headsPerGroup * head
+            body(key..<key + head, key + head..<key + 2 * head, group * head..<(group + 1) * head)
+        }
+    }
+
+    /// Rotates the query heads of rows that stand at positions from `first` on.
+    func rotateQueries(_ queries: MatrixView, by table: RotaryTable, from first: Int, backwards: Bool = false) {
+        let width = attention.headsPerGroup * attention.headSize
+        guard groupStride != width else {
+            return Elementwise.rotate(queries, by: table, from: first, backwards: backwards)
+        }
+        for group in 0..<attention.groupCount {
+            let own = group * groupStride..<group * groupStride + width
+            Elementwise.rotate(queries.columns(own), by: table, from: first, backwards: backwards)
+        }
+    }
+
+    private func attend(_ x: MatrixView, into mixed: MatrixView, pass: DecoderPass) {
+        let past = pass.cache.count
+        let new = past..<past + x.rows
+        let keys = pass.cache.keys(index).rows(0..<new.upperBound)
+        let values = pass.cache.values(index).rows(0..<new.upperBound)
+        let queries = pass.workspace.view(.queries, rows: x.rows, columns: queryColumns)
+        project(
+            x, queries: queries, keys: keys.rows(new), values: values.rows(new), images: pass.images,
+            workspace: pass.workspace)
+        rotateQueries(queries, by: pass.rotary, from: past)
         attention.forward(
             queries: queries, groupStride: groupStride, keys: rotated(keys, new: new, pass: pass), values: values,
             into: mixed, workspace: pass.workspace)

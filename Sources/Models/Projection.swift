@@ -6,10 +6,12 @@ import Tensors
 
 /// Linear, exact GELU, linear: from a feature width to the backbone's.
 struct ProjectorMLP: Sendable {
+    let projector: Projector
     let first: Linear
     let second: Linear
 
     init(_ projector: Projector, _ loader: WeightLoader) throws(CrayonError) {
+        self.projector = projector
         first = try loader.linear(.projector(projector, 0, .weight), bias: .projector(projector, 0, .bias))
         second = try loader.linear(.projector(projector, 2, .weight), bias: .projector(projector, 2, .bias))
     }
@@ -44,6 +46,11 @@ struct CrayonPrompt: Sendable {
     /// - Parameter grid: validated rows of both tables.
     /// - Returns: `[patches, hidden]`
     func forward(_ grid: CrayonGrid, workspace: Workspace) -> Matrix {
+        projector.forward(queries(grid, workspace: workspace).view, workspace: workspace)
+    }
+
+    /// What the projector reads. `[patches, width]`
+    func queries(_ grid: CrayonGrid, workspace: Workspace) -> Matrix {
         let queries = Matrix(rows: grid.semantic.count, columns: configuration.width)
         let numbers = workspace.view(.products, rows: 1, columns: configuration.width)
         for cell in grid.semantic.indices {
@@ -52,6 +59,6 @@ struct CrayonPrompt: Sendable {
             numbering.dequantizeRows(number..<number + 1, into: numbers.pointer)
             Elementwise.add(numbers, to: queries.view.rows(cell..<cell + 1))
         }
-        return projector.forward(queries.view, workspace: workspace)
+        return queries
     }
 }

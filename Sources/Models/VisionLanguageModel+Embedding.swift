@@ -86,7 +86,7 @@ extension VisionLanguageModel {
         }
     }
 
-    private func check(_ input: ModelInput) throws(CrayonError) {
+    func check(_ input: ModelInput) throws(CrayonError) {
         for token in input.tokens where token != configuration.tokens.image { try check(token: token) }
         let placeholders = input.tokens.count { $0 == configuration.tokens.image }
         guard let vision = configuration.vision, configuration.tokens.image != nil else {

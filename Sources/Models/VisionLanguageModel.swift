@@ -46,9 +46,12 @@ public final class VisionLanguageModel: Sendable {
     /// Asks the source for every weight once and keeps it as stored.
     /// - Throws: `CrayonError` for a weight that is absent or of another shape than the configuration gives, for a
     ///   configuration that contradicts itself, and for a low-rank set that does not exist.
-    public init(source: any ModelSource, options: Options = Options()) throws(CrayonError) {
+    /// - Parameter learned: weights to read in place of the source's: the model computes with what they hold at the time.
+    public init(
+        source: any ModelSource, options: Options = Options(), learned: LearnedTensors? = nil
+    ) throws(CrayonError) {
         let configuration = source.configuration
-        let loader = WeightLoader(source)
+        let loader = WeightLoader(source, learned: learned)
         self.configuration = configuration
         self.options = options
         place = source.place
@@ -68,7 +71,7 @@ public final class VisionLanguageModel: Sendable {
         decoder = try Decoder(configuration, sets: sets, loader)
     }
 
-    private static func activeSets(
+    static func activeSets(
         _ configuration: ModelConfiguration, _ options: Options, place: String
     ) throws(CrayonError) -> [LowRankSet] {
         guard let names = options.lowRankSets else { return configuration.lowRankSets.filter(\.isActive) }

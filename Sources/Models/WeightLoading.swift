@@ -8,15 +8,21 @@ import Tensors
 /// Asks a source for the weights of layers, and checks that they have the shapes that the configuration gives.
 struct WeightLoader {
     let source: any ModelSource
+    /// Weights that learn: they stand in for the source's, where they lie.
+    let learned: LearnedTensors?
     private let parameters: [Role: Parameter]
 
-    init(_ source: any ModelSource) {
+    init(_ source: any ModelSource, learned: LearnedTensors? = nil) {
         self.source = source
+        self.learned = learned
         parameters = Dictionary(source.configuration.parameters.map { ($0.role, $0) }) { first, _ in first }
     }
 
     /// - Throws: `CrayonError` when the weight is absent or has another shape.
     func weight(_ role: Role) throws(CrayonError) -> StoredWeight {
+        if let own = learned?[role] {
+            return .dense(own.value.tensor(named: role.rawValue, shape: own.shape))
+        }
         guard let weight = try source.weight(role) else {
             throw CrayonError(.missing, in: source.place, item: role.rawValue, found: "no such weight")
         }
@@ -32,17 +38,19 @@ struct WeightLoader {
     }
 
     /// All of a small tensor, widened to float32.
-    func vector(_ role: Role) throws(CrayonError) -> [Float] {
+    func vector(_ role: Role) throws(CrayonError) -> [Float] { try row(role).values }
+
+    /// The same where it may change: one row.
+    private func row(_ role: Role) throws(CrayonError) -> Matrix {
+        if let own = learned?[role] { return own.value }
         let weight = try weight(role)
-        let count = weight.shape.count
-        return [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
-            if let start = buffer.baseAddress, count > 0 { weight.dequantize(elements: 0..<count, into: start) }
-            initialized = count
-        }
+        let row = Matrix(rows: 1, columns: weight.shape.count)
+        if row.count > 0 { weight.dequantize(elements: 0..<row.count, into: row.pointer) }
+        return row
     }
 
     func linear(_ weight: Role, bias: Role? = nil) throws(CrayonError) -> Linear {
-        Linear(weight: try self.weight(weight), bias: try bias.map { role throws(CrayonError) in try vector(role) })
+        Linear(weight: try self.weight(weight), bias: try bias.map { role throws(CrayonError) in try row(role) })
     }
 
     func layerNorm(_ weight: Role, _ bias: Role, epsilon: Float) throws(CrayonError) -> LayerNorm {

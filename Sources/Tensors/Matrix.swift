@@ -51,4 +51,12 @@ public final class Matrix: @unchecked Sendable {
         copy.pointer.update(from: pointer + range.lowerBound * columns, count: copy.count)
         return copy
     }
+
+    /// The matrix as a tensor over the same memory, which shows what is written here later: a weight that learns. Nobody may
+    /// write while somebody reads.
+    /// - Precondition: the shape has as many elements.
+    public func tensor(named name: String, shape: Shape) -> Tensor {
+        precondition(shape.count == count)
+        return Tensor(name: name, type: .f32, shape: shape, region: storage.region)
+    }
 }

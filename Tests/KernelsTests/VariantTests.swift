@@ -11,6 +11,7 @@ import Testing
     @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
     @Test func adamW() { AdamWChecks.run() }
+    @Test func backwardPasses() { BackwardChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
         #expect(variant.select())
@@ -22,6 +23,7 @@ import Testing
         PanelChecks.run()
         LowRankChecks.run()
         AdamWChecks.run()
+        BackwardChecks.run()
     }
 
     @Test func portable() async {

@@ -13,7 +13,9 @@ import Testing
         let bias = random(extents.out, seed: 2)
         let x = randomMatrix(rows, extents.in, seed: 3)
         let y = Matrix(rows: rows, columns: extents.out)
-        let linear = Linear(weight: dense(values, [extents.out, extents.in]), bias: bias)
+        let linear = Linear(
+            weight: dense(values, [extents.out, extents.in]),
+            bias: Matrix(rows: 1, columns: bias.count, values: bias))
         linear.forward(x.view, into: y.view, workspace: workspace)
         #expect(relativeError(y.values, Reference.linear(x, values, outputs: extents.out, bias: bias)) < 1e-6)
     }

@@ -177,6 +177,19 @@ void ck_silu_multiply(const float *gate, const float *up, float *y, int64_t coun
 void ck_quick_gelu(float *x, int64_t count);                                         // x *= sigmoid(1.702 x)
 void ck_gelu(float *x, int64_t count);  // x *= (1 + erf(x / sqrt 2)) / 2
 
+// Backward passes: each takes the gradient with respect to what the function of the same name gave.
+// Softmax with cross-entropy: x becomes the probabilities; returns -log of the target's, exact where it is near 0 or 1.
+double ck_softmax_loss(float *x, int64_t count, int64_t target);
+// dp = scale * p * (dp - sum of p dp)
+void ck_softmax_backward(const float *p, float scale, int64_t count, float *dp);
+// gate and up are replaced by the gradients with respect to them.
+void ck_silu_multiply_backward(const float *dy, float *gate, float *up, int64_t count);
+// dy *= the slope of the exact GELU at x.
+void ck_gelu_backward(const float *x, int64_t count, float *dy);
+// Adds to dx.
+void ck_rms_norm_backward(
+    const float *x, const float *weight, float epsilon, int64_t count, const float *dy, float *dx);
+
 // Rotates pairs (i, i + dim / 2) of each of `heads` vectors by the angles whose cosines and sines are
 // cosines[dim / 2], sines[dim / 2].
 void ck_rotate_half(float *x, int64_t heads, int64_t dim, const float *cosines, const float *sines);

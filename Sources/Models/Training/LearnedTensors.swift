@@ -1,4 +1,5 @@
 public import Architecture
+import Kernels
 public import Tensors
 
 /// A tensor that learns: its value, which the model reads, and the gradient of the loss with respect to it.
@@ -41,5 +42,27 @@ public final class LearnedTensors: Sendable {
 
     public func clearGradients() {
         for tensor in tensors { tensor.gradient.pointer.update(repeating: 0, count: tensor.gradient.count) }
+    }
+
+    /// Multiplies every gradient, for instance by one over the number of targets that it is a sum over.
+    public func scaleGradients(by factor: Float) {
+        for tensor in tensors {
+            Parallel.forEachRange(of: tensor.gradient.count, size: 1 << 16) { range in
+                VectorMath.scale(tensor.gradient.pointer + range.lowerBound, by: factor, count: range.count)
+            }
+        }
+    }
+
+    /// The Euclidean norm of all gradients together, summed in double in an order of its own.
+    public var gradientNorm: Double {
+        let squares = tensors.map { tensor in
+            let pointer = tensor.gradient.pointer
+            return Parallel.mapRanges(of: tensor.gradient.count, size: 1 << 16) { range in
+                VectorMath.compare(
+                    reference: pointer + range.lowerBound, value: pointer + range.lowerBound, count: range.count
+                ).squaredValue
+            }.reduce(0, +)
+        }
+        return squares.reduce(0, +).squareRoot()
     }
 }

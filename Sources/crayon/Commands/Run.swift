@@ -214,16 +214,7 @@ struct RunParts: ParsableArguments {
         .init(lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon)
     }
 
-    func promptTemplate() throws -> PromptTemplate? {
-        try template.map { name in
-            guard let found = PromptTemplate.builtIn.first(where: { $0.name == name }) else {
-                throw CrayonError(
-                    .usage, in: "--template", found: "'\(name)'",
-                    expected: "one of \(PromptTemplate.builtIn.map(\.name).joined(separator: ", "))")
-            }
-            return found
-        }
-    }
+    func promptTemplate() throws -> PromptTemplate? { try PromptTemplate.named(template) }
 
     func validate() throws {
         if noSets, !sets.isEmpty { throw ValidationError("--no-sets and --set contradict each other.") }

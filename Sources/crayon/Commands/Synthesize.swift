@@ -3,6 +3,15 @@ import CrayonKit
 
 struct Synthesize: ParsableCommand {
     static let configuration = CommandConfiguration(
+        abstract: "Make a checkpoint or a dataset to measure and to learn with.",
+        subcommands: [SynthesizeModel.self, SynthesizeScenes.self],
+        defaultSubcommand: SynthesizeModel.self
+    )
+}
+
+struct SynthesizeModel: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "model",
         abstract: "Make a checkpoint of full size with random weights, to measure with.",
         discussion: """
             The published layout with the shapes of CoLLaVO-7B (18 GB in bfloat16), in shards of 5 GB; fewer layers make \

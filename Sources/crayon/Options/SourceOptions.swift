@@ -80,3 +80,14 @@ struct ModelOptions: ParsableArguments {
         return (String(halves[0]), String(halves[1]))
     }
 }
+
+extension PromptTemplate {
+    /// The built-in template that `--template` names; nil for none.
+    static func named(_ name: String?) throws(CrayonError) -> PromptTemplate? {
+        guard let name else { return nil }
+        if let found = builtIn.first(where: { $0.name == name }) { return found }
+        throw CrayonError(
+            .usage, in: "--template", found: "'\(name)'",
+            expected: "one of \(builtIn.map(\.name).joined(separator: ", "))")
+    }
+}
