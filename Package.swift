@@ -102,7 +102,8 @@ let package = Package(
         layer(
             "Training",
             [
-                "Bytes", "Tensors", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Models", "Adapters",
+                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Models",
+                "Adapters",
             ]),
         layer(
             "Verification",
@@ -169,6 +170,9 @@ let package = Package(
         tests(
             "Verification",
             ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
+        tests(
+            "Training", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Tensors"], fixtures: true
+        ),
         // The library as a program sees it.
         .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),
         // Run the built command, which `swift build --build-tests` puts beside them.

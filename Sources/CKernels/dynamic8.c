@@ -1,5 +1,5 @@
-// The 8-bit signed dynamic map over runs of blocks: bitsandbytes' quantize_blockwise.
-#include "table.h"
+// The 8-bit dynamic maps over runs of blocks: bitsandbytes' quantize_blockwise.
+#include "dynamic8.h"
 
 #include <float.h>
 #include <pthread.h>
@@ -10,23 +10,34 @@ enum { MAX_BLOCK = 4096, SCRATCH = 1024, CELLS = 65536 };
 
 // MARK: The two rules
 
-// cell_codes[i] counts the midpoints below -1 + 2 i / 65535. Within a cell the CPU rule does not look
-// again, which is why it is not always the nearest code.
-static uint8_t cell_codes[CELLS];
-static float midpoints[255];
+// cells[i] counts the midpoints below -1 + 2 i / 65535. Within a cell the CPU rule does not look again, which is why
+// it is not always the nearest code; the unsigned map has its values in the upper half of the cells.
+typedef struct {
+    uint8_t cells[CELLS];
+    float midpoints[255];
+} ck_dynamic8_tables;
+
+static ck_dynamic8_tables tables[2];  // by ck_dynamic_kind
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-static void make_tables(void) {
-    for (int i = 0; i < 255; i++) midpoints[i] = 0.5f * (ck_dynamic_map[i] + ck_dynamic_map[i + 1]);
+static void make_table(const float *map, ck_dynamic8_tables *table) {
+    for (int i = 0; i < 255; i++) table->midpoints[i] = 0.5f * (map[i] + map[i + 1]);
     int below = 0;
     for (int i = 0; i < CELLS; i++) {
         float v = -1.0f + (2.0f * (float)i) / 65535.0f;
-        while (below < 255 && midpoints[below] < v) below++;
-        cell_codes[i] = (uint8_t)below;
+        while (below < 255 && table->midpoints[below] < v) below++;
+        table->cells[i] = (uint8_t)below;
     }
 }
 
-static uint8_t nearest(float s) {
+static void make_tables(void) {
+    make_table(ck_dynamic_map, &tables[CK_DYNAMIC_SIGNED]);
+    make_table(ck_unsigned_dynamic_map, &tables[CK_DYNAMIC_UNSIGNED]);
+}
+
+void ck_dynamic8_prepare(void) { pthread_once(&once, make_tables); }
+
+static uint8_t nearest(float s, const float *midpoints) {
     int low = 0, high = 255;  // the midpoints below s are those before `low`
     while (low < high) {
         int middle = (low + high) / 2;
@@ -36,29 +47,30 @@ static uint8_t nearest(float s) {
     return (uint8_t)low;
 }
 
-static void quantize_block(
-    const float *z, int64_t count, float absmax, ck_code_rule rule, uint8_t *codes) {
+void ck_dynamic8_encode(
+    const float *z, int64_t count, float absmax, ck_dynamic_kind kind, ck_code_rule rule, uint8_t *codes) {
     if (absmax == 0) {
         memset(codes, 0, (size_t)count);
         return;
     }
+    const ck_dynamic8_tables *table = &tables[kind];
     float reciprocal = 1.0f / absmax;
     if (rule == CK_CODES_CPU) {
         uint16_t cells[MAX_BLOCK];
         ck_kernels.dynamic8_cells(z, count, reciprocal, cells);
-        for (int64_t i = 0; i < count; i++) codes[i] = cell_codes[cells[i]];
+        for (int64_t i = 0; i < count; i++) codes[i] = table->cells[cells[i]];
     } else if (reciprocal <= FLT_MAX) {
-        for (int64_t i = 0; i < count; i++) codes[i] = nearest(z[i] * reciprocal);
+        for (int64_t i = 0; i < count; i++) codes[i] = nearest(z[i] * reciprocal, table->midpoints);
     } else {
         // A denormal maximum whose reciprocal is infinite: 0 times it would be no number.
-        for (int64_t i = 0; i < count; i++) codes[i] = nearest(z[i] / absmax);
+        for (int64_t i = 0; i < count; i++) codes[i] = nearest(z[i] / absmax, table->midpoints);
     }
 }
 
 int64_t ck_dynamic8_quantize(
     const void *source, ck_type type, int64_t count, int64_t block, float offset, ck_code_rule rule, uint8_t *codes,
     float *absmax) {
-    pthread_once(&once, make_tables);
+    ck_dynamic8_prepare();
     float z[MAX_BLOCK];
     const int64_t bytes = type == CK_F32 ? 4 : 2;
     for (int64_t start = 0; start < count; start += block) {
@@ -73,7 +85,7 @@ int64_t ck_dynamic8_quantize(
             return start + i;
         }
         *absmax = ck_float(bits);
-        quantize_block(z, size, *absmax++, rule, codes + start);
+        ck_dynamic8_encode(z, size, *absmax++, CK_DYNAMIC_SIGNED, rule, codes + start);
     }
     return -1;
 }

@@ -35,6 +35,8 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .rotate_half = CK_NAME(rotate_half),
     .panel_multiply = CK_NAME(panel_multiply),
     .panel_accumulate = CK_NAME(panel_accumulate),
+    .adamw = CK_NAME(adamw),
+    .square_sum = CK_NAME(square_sum),
     .low_rank_product = CK_NAME(low_rank_product),
     .merge_sums = CK_NAME(merge_sums),
 };

@@ -65,6 +65,9 @@ typedef struct {
         const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
     void (*panel_accumulate)(
         const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g);
+
+    void (*adamw)(const ck_adamw *adamw, const float *g, int64_t count, float *p, float *m, float *v);
+    double (*square_sum)(const float *x, int64_t count);
 } ck_table;
 
 extern ck_table ck_kernels;  // the selected variant; constant after start-up

@@ -10,6 +10,7 @@ import Testing
     @Test func vectors() { VectorChecks.run() }
     @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
+    @Test func adamW() { AdamWChecks.run() }
     @Test func backwardPasses() { BackwardChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
@@ -21,6 +22,7 @@ import Testing
         VectorChecks.run()
         PanelChecks.run()
         LowRankChecks.run()
+        AdamWChecks.run()
         BackwardChecks.run()
     }
 

@@ -42,9 +42,10 @@ void ck_f64_to_f32(const void *source, int64_t count, float *target);
 
 // MARK: NF4
 
-// The 16 values of NF4 and the 256 of bitsandbytes' signed 8-bit dynamic map, both ascending.
+// The 16 values of NF4 and the 256 of bitsandbytes' 8-bit dynamic maps, signed and unsigned, all ascending.
 extern const float ck_nf4_map[16];
 extern const float ck_dynamic_map[256];
+extern const float ck_unsigned_dynamic_map[256];
 
 // Quantizes `count` elements that start at a block boundary: absmax[ceil(count / block)] and
 // codes[(count + 1) / 2], the even element in the high nibble. A last block of fewer than `block`
@@ -231,6 +232,39 @@ typedef struct {
 // Adds a run of elements to `total`.
 void ck_add_merge_sums(
     const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
+
+// MARK: AdamW
+
+// In which order the arithmetic of an update is done; the moments are rounded alike in all but the first.
+typedef enum {
+    CK_ADAMW_TORCH = 0,       // torch.optim.AdamW on a CPU
+    CK_ADAMW_BLOCKWISE = 1,   // bitsandbytes' 8-bit states on a CPU
+    CK_ADAMW_SMALL = 2,       // bitsandbytes' 32-bit states on a CPU
+} ck_adamw_form;
+
+// The scalars of an update, made in double and rounded once.
+typedef struct {
+    ck_adamw_form form;
+    float gradient_scale;
+    float decay;             // 1 - rate * weight decay
+    float beta1, rest1;      // beta1, 1 - beta1
+    float beta2, rest2;
+    float root;              // sqrt(1 - beta2^step); 1 for CK_ADAMW_SMALL
+    float epsilon;           // times that root for CK_ADAMW_SMALL
+    float step;              // - rate / (1 - beta1^step); times that root for CK_ADAMW_SMALL
+} ck_adamw;
+
+// Updates p, m and v from the gradient g. The same bits in every variant, and however a vector is split.
+void ck_adamw_update(const ck_adamw *adamw, const float *g, int64_t count, float *p, float *m, float *v);
+
+// The same with m and v as 8-bit codes in blocks of 256, m of the signed map and v of the unsigned one. The run begins at a
+// block's start. Moments must stay finite.
+void ck_adamw_update8(
+    const ck_adamw *adamw, ck_code_rule rule, const float *g, int64_t count, float *p, uint8_t *m_codes,
+    float *m_absmax, uint8_t *v_codes, float *v_absmax);
+
+// The sum of squares in double, added up in a fixed order: the same bits in every variant.
+double ck_square_sum(const float *x, int64_t count);
 
 #ifdef __cplusplus
 }
