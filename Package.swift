@@ -82,8 +82,8 @@ let package = Package(
         layer(
             "Evaluation",
             [
-                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Models", "Inference",
-                "Datasets",
+                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Plots", "Models",
+                "Inference", "Datasets",
             ]),
         layer(
             "Conversion",
@@ -145,7 +145,10 @@ let package = Package(
             ]),
         tests(
             "Evaluation",
-            ["Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Tokenization"]),
+            [
+                "Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Plots",
+                "Tokenization",
+            ]),
         tests(
             "Conversion",
             [

@@ -34,7 +34,7 @@ struct BatchMaker: Sendable {
         stream = Self.identity(mixture, options)
         if let position {
             guard position.stream == stream, position.drawn.count == mixture.datasets.count,
-                position.drawn.allSatisfy({ $0 >= 0 }), position.given >= 0,
+                position.numbers.allSatisfy({ (0...1 << 48).contains($0) }),
                 position.given % (options.batchSize * options.ranks) == 0,
                 position.given < Self.windowSize(mixture, options)
             else {
