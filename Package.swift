@@ -122,7 +122,7 @@ let package = Package(
         ),
 
         tests("Bytes"),
-        tests("JSON"),
+        tests("JSON", ["Bytes"]),
         tests("Tensors", ["Bytes"]),
         tests("Kernels", ["Bytes", "Tensors"]),
         tests("Architecture", ["Tensors"]),
