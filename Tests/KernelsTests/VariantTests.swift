@@ -10,6 +10,7 @@ import Testing
     @Test func vectors() { VectorChecks.run() }
     @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
+    @Test func blockChanges() { BlockChangeChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
         #expect(variant.select())
@@ -20,6 +21,7 @@ import Testing
         VectorChecks.run()
         PanelChecks.run()
         LowRankChecks.run()
+        BlockChangeChecks.run()
     }
 
     @Test func portable() async {
