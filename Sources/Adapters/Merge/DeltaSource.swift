@@ -38,7 +38,7 @@ public struct DeltaSource: Sendable {
     static func runSize(columns: Int, blockSize: Int) -> Int {
         // A multiple of every block size.
         let usual = 1 << 16
-        for rows in [24, 18, 12, 6] where rows <= 3 * usual / 2 / columns && rows * columns % blockSize == 0 {
+        for rows in [24, 18, 12, 6] where rows <= 3 * usual / 2 / max(columns, 1) && rows * columns % blockSize == 0 {
             return rows * columns
         }
         return usual
