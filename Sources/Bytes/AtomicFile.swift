@@ -35,6 +35,12 @@ public final class AtomicFile: @unchecked Sendable {
                 .usage, in: path, found: "a folder", expected: "the path of a file to write",
                 advice: "Name a file in it.")
         }
+        // Renaming over a device or a pipe would take it away, /dev/null from everybody on the machine.
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw CrayonError(
+                .usage, in: path, found: "a device, pipe or socket", expected: "the path of a regular file to write",
+                advice: "Name a file.")
+        }
         temporaryPath = kept ?? "\(folder)/.\(name).crayon-partial-\(getpid())"
         if !isKept { unlink(temporaryPath) }
         descriptor = open(temporaryPath, O_RDWR | O_CREAT | (isKept ? 0 : O_EXCL) | O_CLOEXEC, 0o644)
