@@ -68,7 +68,7 @@ let package = Package(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
         layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
-        layer("Images", ["Bytes", "JSON", "Architecture", "CPNG", "CJPEG"]),
+        layer("Images", ["Bytes", "JSON", "Tensors", "Architecture", "CPNG", "CJPEG"]),
 
         layer("Plots", ["Bytes", "CCairo"]),
 
@@ -80,7 +80,9 @@ let package = Package(
 
         // Layer 5 and 6: jobs.
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
-        layer("Datasets", ["Bytes", "JSON", "Tensors", "Architecture", "Images", "Models", "Inference"]),
+        layer(
+            "Datasets",
+            ["Bytes", "JSON", "Tensors", "Architecture", "Checkpoints", "Images", "Models", "Inference"]),
         layer(
             "Evaluation",
             [
