@@ -71,6 +71,7 @@ let package = Package(
         layer("Images", ["Bytes", "JSON", "Architecture", "CPNG", "CJPEG"]),
 
         layer("Plots", ["Bytes", "CCairo"]),
+        layer("Collectives", ["Bytes", "Kernels"]),
 
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
@@ -117,7 +118,7 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Datasets",
+                "BundleFormat", "Tokenization", "Images", "Plots", "Collectives", "Layers", "Models", "Inference", "Datasets",
                 "Evaluation", "Conversion", "Adapters", "Training", "Verification",
             ]),
         .executableTarget(
@@ -142,6 +143,7 @@ let package = Package(
         tests("Tokenization", ["Bytes"], fixtures: true),
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
         tests("Plots", ["Bytes"]),
+        tests("Collectives", ["Bytes"]),
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
