@@ -103,8 +103,8 @@ let package = Package(
         layer(
             "Training",
             [
-                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Models",
-                "Adapters",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Plots", "Collectives", "Models", "Adapters",
             ]),
         layer(
             "Verification",
@@ -118,7 +118,8 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Plots", "Collectives", "Layers", "Models", "Inference", "Datasets",
+                "BundleFormat", "Tokenization", "Images", "Plots", "Collectives", "Layers", "Models", "Inference",
+                "Datasets",
                 "Evaluation", "Conversion", "Adapters", "Training", "Verification",
             ]),
         .executableTarget(
@@ -173,7 +174,9 @@ let package = Package(
             "Verification",
             ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
         tests(
-            "Training", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Tensors"], fixtures: true
+            "Training",
+            ["Architecture", "Bytes", "Checkpoints", "Collectives", "JSON", "Kernels", "Models", "Tensors"],
+            fixtures: true
         ),
         // The library as a program sees it.
         .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),

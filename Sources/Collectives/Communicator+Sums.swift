@@ -79,3 +79,26 @@ extension Communicator {
             advice: "Are all machines of one kind, with the same files and the same version of Crayon?")
     }
 }
+
+extension Communicator {
+    /// What rank 0 does for all: they have its result, or its error.
+    public func onRankZero(_ body: () throws(CrayonError) -> [UInt8]) throws(CrayonError) -> [UInt8] {
+        guard size > 1 else { return try body() }
+        var message: [UInt8] = []
+        var failure: CrayonError?
+        if rank == 0 {
+            do throws(CrayonError) {
+                message = [1] + (try body())
+            } catch {
+                failure = error
+                message = [0] + Array(error.description.utf8)
+            }
+        }
+        message = try broadcast(message)
+        if let failure { throw failure }
+        guard message.first == 1 else {
+            throw CrayonError(.io, in: "rank 0", found: String(decoding: message.dropFirst(), as: UTF8.self))
+        }
+        return Array(message.dropFirst())
+    }
+}

@@ -97,7 +97,8 @@ private struct OpenMPI {
             throw CrayonError(
                 .missing, in: "--mpi", found: dlerror().map { String(cString: $0) } ?? "no \(Self.name)",
                 expected: "Open MPI",
-                advice: "Install it (apt-get install openmpi-bin libopenmpi3) and start with mpirun, or leave out --mpi.")
+                advice:
+                    "Install it (apt-get install openmpi-bin libopenmpi3) and start with mpirun, or leave out --mpi.")
         }
         func symbol(_ name: String) throws(CrayonError) -> Handle {
             guard let address = dlsym(library, name) else {
@@ -134,7 +135,8 @@ private struct OpenMPI {
 
     func count(_ bytes: Int) throws(CrayonError) -> Int32 {
         guard let count = Int32(exactly: bytes) else {
-            throw CrayonError(.unsupported, in: "MPI", found: "a message of \(bytes) bytes", expected: "fewer than 2^31")
+            throw CrayonError(
+                .unsupported, in: "MPI", found: "a message of \(bytes) bytes", expected: "fewer than 2^31")
         }
         return count
     }

@@ -14,7 +14,7 @@ import Testing
         for rank in 0..<size {
             for (index, value) in Self.values(rank, count).enumerated() { expected[index] += value }
         }
-        let sums = try Ranks.run(size) { ranks in
+        let sums = try LocalRanks.run(size) { ranks in
             var total = Self.values(9, count)
             let own = Self.values(ranks.rank, count)
             try total.withUnsafeMutableBufferPointer { total in
@@ -31,7 +31,7 @@ import Testing
     /// More than one message's worth.
     @Test func manyElements() throws {
         let count = (2 << 20) * 2 + 12345
-        let sums = try Ranks.run(2) { ranks in
+        let sums = try LocalRanks.run(2) { ranks in
             var total = [Float](repeating: 1, count: count)
             let own = [Float](repeating: Float(ranks.rank + 1), count: count)
             try total.withUnsafeMutableBufferPointer { total in
@@ -46,15 +46,15 @@ import Testing
     }
 
     @Test func gatheringAndBroadcasting() throws {
-        let gathered = try Ranks.run(3) { try $0.gather([Double($0.rank), 0.5]) }
+        let gathered = try LocalRanks.run(3) { try $0.gather([Double($0.rank), 0.5]) }
         #expect(gathered == Array(repeating: [[0, 0.5], [1, 0.5], [2, 0.5]], count: 3))
-        let told = try Ranks.run(3) { try $0.broadcast($0.rank == 0 ? [1, 2, 3] : []) }
+        let told = try LocalRanks.run(3) { try $0.broadcast($0.rank == 0 ? [1, 2, 3] : []) }
         #expect(told == Array(repeating: [1, 2, 3], count: 3))
         #expect(try SingleProcess().gather([2]) == [[2]])
     }
 
     @Test func differenceIsNamed() throws {
-        let errors = try Ranks.run(3) { ranks in
+        let errors = try LocalRanks.run(3) { ranks in
             do {
                 try ranks.requireSame(.of([UInt8(ranks.rank / 2)]), "weights")
                 return "none"
@@ -66,6 +66,6 @@ import Testing
             #expect(error.hasPrefix("rank 2: weights: "))
             #expect(error.contains("expected what rank 0 has"))
         }
-        _ = try Ranks.run(3) { try $0.requireSame(.of([1]), "weights") }
+        _ = try LocalRanks.run(3) { try $0.requireSame(.of([1]), "weights") }
     }
 }

@@ -8,7 +8,8 @@ extension TrainingPlan {
     private static let keys = [
         "stage", "learns", "sets", "active_sets", "crayon", "rate", "final_rate", "schedule", "warmup_updates",
         "warmup_ratio", "sequences", "batch_size", "epochs", "updates", "max_length", "optimizer", "beta1", "beta2",
-        "epsilon", "weight_decay", "decays_vectors", "clip_norm", "dropout", "recomputed_blocks", "seed", "most_skipped",
+        "epsilon", "weight_decay", "decays_vectors", "clip_norm", "dropout", "recomputed_blocks", "seed",
+        "most_skipped",
         "evaluate_every", "sample_every", "checkpoint_every", "kept_checkpoints",
     ]
 

@@ -1,5 +1,6 @@
 import Architecture
 import Models
+import Tensors
 
 extension TrainingPlan {
     /// Peak, floor and decay of each tensor: those of the part that it belongs to, the most specific where there are

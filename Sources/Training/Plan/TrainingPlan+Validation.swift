@@ -15,9 +15,9 @@ extension TrainingPlan {
             !stage.isEmpty && stage.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "-_".contains($0)) },
             "stage", "'\(stage)'", "letters, digits, '-' and '_'")
         try require(!learns.isEmpty, "learns", "nothing", "at least one part")
-        try validateParts(in: place)
         try require(rate.isFinite && rate > 0, "rate", rate, "a positive number")
         try require(finalRate >= 0 && finalRate <= rate, "final_rate", finalRate, "0 to the rate, \(rate)")
+        try validateParts(in: place)
         switch warmup {
         case .updates(let count): try require(count >= 0, "warmup_updates", count, "0 or more")
         case .ratio(let ratio): try require((0...1).contains(ratio), "warmup_ratio", ratio, "0 to 1")

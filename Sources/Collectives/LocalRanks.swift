@@ -1,20 +1,20 @@
-import Bytes
-import Collectives
 import Foundation
 
-/// Ranks that are threads of this process.
-final class Ranks: @unchecked Sendable {
+/// Ranks that are threads of one process: what is true of ranks can be tried without starting any.
+public final class LocalRanks: @unchecked Sendable {
     // @unchecked: everything mutable is under `condition`.
-    let size: Int
+    private let size: Int
     private let condition = NSCondition()
     private var arrived = 0
     private var round = 0
     private var sent: [[UInt8]]
 
-    init(_ size: Int) {
+    private init(_ size: Int) {
         self.size = size
         sent = Array(repeating: [], count: size)
     }
+
+    fileprivate var count: Int { size }
 
     /// Everybody's bytes, once all have brought theirs.
     fileprivate func exchange(_ bytes: [UInt8], from rank: Int) -> [[UInt8]] {
@@ -40,9 +40,11 @@ final class Ranks: @unchecked Sendable {
         }
     }
 
-    /// Runs the body as each rank, and gives what each gave.
-    static func run<T: Sendable>(_ size: Int, _ body: @escaping @Sendable (any Communicator) throws -> T) throws -> [T] {
-        let ranks = Ranks(size)
+    /// Runs the body as each rank, and gives what each gave, or the first one's error.
+    public static func run<T: Sendable>(_ size: Int, _ body: @escaping @Sendable (any Communicator) throws -> T) throws
+        -> [T]
+    {
+        let ranks = LocalRanks(size)
         let results = Results<T>(size)
         let threads = (0..<size).map { rank in
             let thread = Thread { results.set(rank, Result { try body(ThreadRank(rank, of: ranks)) }) }
@@ -57,12 +59,12 @@ final class Ranks: @unchecked Sendable {
 private final class ThreadRank: Communicator {
     let rank: Int
     let size: Int
-    private let ranks: Ranks
+    private let ranks: LocalRanks
 
-    init(_ rank: Int, of ranks: Ranks) {
+    init(_ rank: Int, of ranks: LocalRanks) {
         self.rank = rank
         self.ranks = ranks
-        size = ranks.size
+        size = ranks.count
     }
 
     func allToAll(_ send: UnsafeRawPointer, _ receive: UnsafeMutableRawPointer, bytesPerRank: Int) {
