@@ -85,8 +85,8 @@ let package = Package(
         layer(
             "Evaluation",
             [
-                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Models", "Inference",
-                "Datasets",
+                "Bytes", "Tensors", "Architecture", "Checkpoints", "Tokenization", "Images", "Plots", "Models",
+                "Inference", "Datasets",
             ]),
         layer(
             "Conversion",
@@ -132,7 +132,7 @@ let package = Package(
         ),
 
         tests("Bytes"),
-        tests("JSON"),
+        tests("JSON", ["Bytes"]),
         tests("Tensors", ["Bytes"]),
         tests("Kernels", ["Bytes", "Tensors"]),
         tests("Architecture", ["Tensors"]),
@@ -156,7 +156,10 @@ let package = Package(
             ]),
         tests(
             "Evaluation",
-            ["Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Tokenization"]),
+            [
+                "Architecture", "Bytes", "Checkpoints", "Datasets", "Images", "Inference", "Models", "Plots",
+                "Tokenization",
+            ]),
         tests(
             "Conversion",
             [

@@ -96,6 +96,7 @@ def to_type(values: np.ndarray, kind: str) -> np.ndarray:
 
 
 def dequantize(file: Safetensors, name: str, coding: dict) -> np.ndarray:
+    """The elements in float32, as a product uses them."""
     count = int(np.prod(coding["shape"]))
     size = coding["blockSize"]
     data = file[name]
@@ -118,8 +119,7 @@ def dequantize(file: Safetensors, name: str, coding: dict) -> np.ndarray:
         scales = levels[absmax] * nested + np.float32(state["nested_offset"])
     else:
         scales = absmax.view("<f4")
-    values = file[name + ".quant_map"].view("<f4")[codes] * np.repeat(scales, size)[:count]
-    return to_type(values, coding["type"])
+    return file[name + ".quant_map"].view("<f4")[codes] * np.repeat(scales, size)[:count]
 
 
 def components(weight: dict) -> list[str]:
@@ -138,7 +138,26 @@ def decode(file: Safetensors, weight: dict) -> bytes:
     if coding["kind"] == "packed":
         count = int(np.prod(coding["shape"]))
         return unpack(file[weight["name"]], coding["type"], count, coding["blockSize"]).tobytes()
-    return dequantize(file, weight["name"], coding).tobytes()
+    return to_type(dequantize(file, weight["name"], coding), coding["type"]).tobytes()
+
+
+def read_weights(path: Path) -> tuple[dict, dict[str, np.ndarray]]:
+    """The manifest, and every weight by its role in float32, quantized ones as they are multiplied with."""
+    file = Safetensors(path)
+    manifest = check_header(file)
+    weights = {}
+    for weight in manifest["weights"]:
+        coding = weight["coding"]
+        if coding["kind"] in ("plain", "packed"):
+            bits = np.frombuffer(decode(file, weight), BITS[coding["type"]])
+            if coding["type"] == "BF16":
+                values = (bits.astype("<u4") << 16).view("<f4")
+            else:
+                values = bits.view("<f4" if coding["type"] == "F32" else "<f2").astype("<f4")
+        else:
+            values = dequantize(file, weight["name"], coding)
+        weights[weight["role"]] = values.reshape(coding["shape"])
+    return manifest, weights
 
 
 def sources(path: Path) -> dict[str, np.ndarray]:

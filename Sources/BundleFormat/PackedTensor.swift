@@ -70,11 +70,14 @@ public enum PackedTensor {
         return payload + table.trailer(payload: payload.count)
     }
 
+    /// Smaller tensors are stored as they are.
+    public static let leastByteCount = 4096
+
     /// Whether packing pays for a tensor, judged by three of its blocks, so that the answer does not need
     /// a pass over the whole and is the same whoever asks.
     public static func isWorthwhile(_ tensor: Tensor) -> Bool {
         guard let layout = Layout(type: tensor.type, count: tensor.shape.count, blockElements: blockElements),
-            tensor.region.count >= 4096
+            tensor.region.count >= leastByteCount
         else { return false }
         defer { withExtendedLifetime(tensor) {} }
         let encoder = PackedBlockEncoder()

@@ -35,6 +35,12 @@ public final class AtomicFile: @unchecked Sendable {
                 .usage, in: path, found: "a folder", expected: "the path of a file to write",
                 advice: "Name a file in it.")
         }
+        // Renaming over a device or a pipe would take it away, /dev/null from everybody on the machine.
+        if stat(path, &status) == 0, status.st_mode & S_IFMT != S_IFREG {
+            throw CrayonError(
+                .usage, in: path, found: "a device, pipe or socket", expected: "the path of a regular file to write",
+                advice: "Name a file.")
+        }
         temporaryPath = kept ?? "\(folder)/.\(name).crayon-partial-\(getpid())"
         if !isKept { unlink(temporaryPath) }
         descriptor = open(temporaryPath, O_RDWR | O_CREAT | (isKept ? 0 : O_EXCL) | O_CLOEXEC, 0o644)
@@ -61,6 +67,19 @@ public final class AtomicFile: @unchecked Sendable {
             }
             done += written
         }
+        if bytes.count >= Self.largeWrite { startWriting(at: offset, count: bytes.count) }
+    }
+
+    /// Bytes of a write that the disk should begin with at once.
+    private static let largeWrite = 1 << 20
+
+    /// Has the operating system begin to write a range to disk, and does not wait: work goes on meanwhile, and `commit` has
+    /// little left to wait for.
+    private func startWriting(at offset: Int, count: Int) {
+        #if os(Linux)
+            // What Linux does first with pages that are not needed: it begins to write those that are dirty. They stay.
+            posix_fadvise(descriptor, off_t(offset), off_t(count), POSIX_FADV_DONTNEED)
+        #endif
     }
 
     public func write(_ bytes: [UInt8], at offset: Int) throws(CrayonError) {

@@ -47,15 +47,26 @@ public final class ByteBuffer: @unchecked Sendable {
 
     public let pointer: UnsafeMutableRawPointer
     public let count: Int
+    private let memory: RecycledMemory?
 
-    public init(count: Int) {
-        precondition(count >= 0)
-        self.count = count
-        pointer = .allocate(byteCount: max(count, 1), alignment: ByteBuffer.alignment)
+    public convenience init(count: Int) {
+        self.init(uninitialized: count)
         pointer.initializeMemory(as: UInt8.self, repeating: 0, count: max(count, 1))
     }
 
-    deinit { pointer.deallocate() }
+    /// Memory that holds anything, for those who fill all of it.
+    /// - Parameter memory: where it comes from, and goes back to.
+    public init(uninitialized count: Int, from memory: RecycledMemory? = nil) {
+        precondition(count >= 0)
+        self.count = count
+        self.memory = memory
+        pointer =
+            memory?.take(count) ?? .allocate(byteCount: max(count, 1), alignment: ByteBuffer.alignment)
+    }
+
+    deinit {
+        if let memory { memory.give(pointer, count) } else { pointer.deallocate() }
+    }
 
     public var bytes: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(start: pointer, count: count) }
 

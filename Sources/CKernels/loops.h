@@ -31,3 +31,4 @@ typedef uint8_t bytes16 __attribute__((vector_size(16)));
 #include "loops_functions.h"
 #include "loops_low_rank.h"
 #include "loops_adamw.h"
+#include "loops_merge.h"

@@ -114,17 +114,10 @@ CK_KERNEL uint32_t CK_NAME(absmax_bits)(const float *x, int64_t count) {
         ints u, v;
         LOAD(u, x + i);
         LOAD(v, x + i + LANES);
-        u &= 0x7fffffff;
-        v &= 0x7fffffff;
-        ints ua = u > a, vb = v > b;
-        a = (u & ua) | (a & ~ua);
-        b = (v & vb) | (b & ~vb);
+        a = __builtin_elementwise_max(a, u & 0x7fffffff);
+        b = __builtin_elementwise_max(b, v & 0x7fffffff);
     }
-    uint32_t most = 0;
-    for (int j = 0; j < LANES; j++) {
-        if ((uint32_t)a[j] > most) most = (uint32_t)a[j];
-        if ((uint32_t)b[j] > most) most = (uint32_t)b[j];
-    }
+    uint32_t most = (uint32_t)__builtin_reduce_max(__builtin_elementwise_max(a, b));
     for (; i < count; i++) {
         uint32_t bits = ck_bits(x[i]) & 0x7fffffff;
         if (bits > most) most = bits;

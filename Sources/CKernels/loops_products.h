@@ -72,3 +72,7 @@ CK_KERNEL void CK_NAME(add)(const float *x, float *y, int64_t count) {
 CK_KERNEL void CK_NAME(scale)(float a, float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++) x[i] *= a;
 }
+
+CK_KERNEL void CK_NAME(scaled)(float a, const float *x, float *y, int64_t count) {
+    for (int64_t i = 0; i < count; i++) y[i] = a * x[i];
+}

@@ -25,6 +25,17 @@ static void quantize_partial(const float *x, int64_t count, float absmax, uint8_
     *stored = divisor;
 }
 
+void ck_nf4_quantize_block(
+    const float *x, int64_t size, int64_t block, uint32_t largest, uint8_t *codes, float *absmax) {
+    const float most = ck_float(largest);
+    if (size < block) {
+        quantize_partial(x, size, most, codes, absmax);
+    } else {
+        ck_kernels.nf4_encode(x, size, 1.0f / (most < least_absmax ? least_absmax : most), codes);
+        *absmax = most;
+    }
+}
+
 int64_t ck_nf4_quantize(
     const void *source, ck_type type, int64_t count, int64_t block, uint8_t *codes, float *absmax) {
     float converted[MAX_BLOCK];
@@ -40,13 +51,7 @@ int64_t ck_nf4_quantize(
         }
         uint32_t bits = ck_kernels.absmax_bits(x, size);
         if (bits >= 0x7f800000) return start + first_not_finite(x, size);
-        float most = ck_float(bits);
-        if (size < block) {
-            quantize_partial(x, size, most, codes, absmax);
-        } else {
-            ck_kernels.nf4_encode(x, size, 1.0f / (most < least_absmax ? least_absmax : most), codes);
-            *absmax = most;
-        }
+        ck_nf4_quantize_block(x, size, block, bits, codes, absmax);
     }
     return -1;
 }

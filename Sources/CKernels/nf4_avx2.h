@@ -16,15 +16,30 @@ CK_INLINE __m256i nf4_codes8(__m256 x, const float *t) {
     return _mm256_sub_epi32(_mm256_add_epi32(found, found), _mm256_castps_si256(m));
 }
 
+CK_INLINE __m256i nf4_scaled8(const float *x, __m256 reciprocal) {
+    return nf4_codes8(_mm256_mul_ps(_mm256_loadu_ps(x), reciprocal), ck_nf4_thresholds);
+}
+
 CK_KERNEL void CK_NAME(nf4_encode)(const float *x, int64_t count, float reciprocal, uint8_t *codes) {
     const __m256 r = _mm256_set1_ps(reciprocal);
+    int64_t i = 0;
+    for (; i + 32 <= count; i += 32) {
+        __m256i a = _mm256_packs_epi32(nf4_scaled8(x + i, r), nf4_scaled8(x + i + 8, r));
+        __m256i b = _mm256_packs_epi32(nf4_scaled8(x + i + 16, r), nf4_scaled8(x + i + 24, r));
+        // Packing works within lanes: fours of elements 0, 8, 16, 24 and 4, 12, 20, 28, each four a byte to an element.
+        __m256i bytes = _mm256_packus_epi16(a, b);
+        // 16 times the even element and the odd one; still by fours, now of 2 bytes.
+        __m256i pairs = _mm256_maddubs_epi16(bytes, _mm256_set1_epi16(0x0110));
+        __m256i narrow = _mm256_packus_epi16(pairs, pairs);
+        const __m128i low = _mm256_castsi256_si128(narrow), high = _mm256_extracti128_si256(narrow, 1);
+        _mm_storeu_si128((__m128i *)(codes + i / 2), _mm_unpacklo_epi16(low, high));
+    }
     // Byte 0 of each 64-bit half to the front of its 128-bit lane.
     const __m256i gather = _mm256_setr_epi8(
         0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, 0, 8, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
         -1, -1, -1);
-    int64_t i = 0;
     for (; i + 8 <= count; i += 8) {
-        __m256i c = nf4_codes8(_mm256_mul_ps(_mm256_loadu_ps(x + i), r), ck_nf4_thresholds);
+        __m256i c = nf4_scaled8(x + i, r);
         // In each 64 bits the even element is low and the odd one high.
         __m256i pairs = _mm256_or_si256(_mm256_slli_epi64(c, 4), _mm256_srli_epi64(c, 32));
         pairs = _mm256_shuffle_epi8(pairs, gather);

@@ -6,6 +6,11 @@
 
 #include <string.h>
 
+// Sums of squared distances: of what a block has, and of what it would have under another scale.
+typedef struct {
+    double before, after;
+} ck_keep_fit_errors;
+
 typedef struct {
     const char *name;
 
@@ -35,6 +40,15 @@ typedef struct {
 
     ck_keep_sums (*keep_sums)(const ck_keep_run *run, float t);
     void (*keep_codes)(const ck_keep_run *run, float t, uint8_t *codes);
+    void (*keep_fill)(
+        const float *level, const float *change, float reciprocal, float scale, float unit, int64_t count, float *step,
+        float *scales, float *delta, double *sums);
+    void (*keep_rates)(const float *step, const float *inverse, int64_t count, float *rate);
+    ck_keep_fit_errors (*keep_refit)(
+        const float *target, const float *old, int64_t count, float scale, float candidate, const ck_levels *levels,
+        uint8_t *codes);
+    void (*keep_pack)(const uint8_t *codes, int64_t count, uint8_t *packed);
+    int32_t (*nearest_scale)(const float *map, float absmax, float offset, float wanted);
 
     float (*dot)(const float *x, const float *y, int64_t count);
     float (*dot_f16)(const void *w, const float *x, int64_t count);
@@ -42,6 +56,7 @@ typedef struct {
     void (*axpy)(float a, const float *x, float *y, int64_t count);
     void (*add)(const float *x, float *y, int64_t count);
     void (*scale)(float a, float *x, int64_t count);
+    void (*scaled)(float a, const float *x, float *y, int64_t count);
     void (*rms_norm)(const float *x, const float *weight, float epsilon, int64_t count, float *y);
     void (*layer_norm)(
         const float *x, const float *weight, const float *bias, float epsilon, int64_t count, float *y);
@@ -58,9 +73,15 @@ typedef struct {
 
     void (*low_rank_product)(
         const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows,
-        int64_t columns, int64_t depth, float *target, int64_t target_stride);
+        int64_t columns, int64_t depth, float factor, float *target, int64_t target_stride);
     void (*merge_sums)(
         const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total);
+    void (*merge_bf16)(
+        const void *base, const float *delta, int64_t count, void *merged, ck_merge_sums *total);
+    uint32_t (*merge_target)(
+        const float *level, float scale, bool rounds, const float *delta, int64_t count, float *x);
+    void (*block_change)(
+        const float *before, const float *after, const float *delta, int64_t count, ck_block_change *change);
     void (*panel_multiply)(
         const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
     void (*panel_accumulate)(
@@ -81,6 +102,10 @@ extern const ck_table ck_table_neon;
 
 // Thresholds between neighbouring NF4 values: the float32 midpoints.
 extern const float ck_nf4_thresholds[15];
+
+// A block of ck_nf4_quantize: `size` elements whose largest magnitude has these bits, all finite.
+void ck_nf4_quantize_block(
+    const float *x, int64_t size, int64_t block, uint32_t largest, uint8_t *codes, float *absmax);
 
 static inline float ck_load_f32(const void *base, int64_t index) {
     float value;

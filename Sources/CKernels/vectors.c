@@ -57,6 +57,7 @@ float ck_dot(const float *x, const float *y, int64_t count) { return ck_kernels.
 void ck_axpy(float a, const float *x, float *y, int64_t count) { ck_kernels.axpy(a, x, y, count); }
 void ck_add(const float *x, float *y, int64_t count) { ck_kernels.add(x, y, count); }
 void ck_scale(float a, float *x, int64_t count) { ck_kernels.scale(a, x, count); }
+void ck_scaled(float a, const float *x, float *y, int64_t count) { ck_kernels.scaled(a, x, y, count); }
 void ck_softmax(float *x, int64_t count) { ck_kernels.softmax(x, count); }
 void ck_exp(const float *x, float *y, int64_t count) { ck_kernels.exp(x, y, count); }
 void ck_quick_gelu(float *x, int64_t count) { ck_kernels.quick_gelu(x, count); }
@@ -119,14 +120,29 @@ ck_comparison ck_compare(const float *reference, const float *value, int64_t cou
 
 void ck_low_rank_product(
     const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows, int64_t columns,
-    int64_t depth, float *target, int64_t target_stride) {
+    int64_t depth, float factor, float *target, int64_t target_stride) {
     ck_kernels.low_rank_product(
-        left, left_stride, right, right_stride, rows, columns, depth, target, target_stride);
+        left, left_stride, right, right_stride, rows, columns, depth, factor, target, target_stride);
+}
+
+void ck_pack_panels(const float *right, int64_t stride, int64_t columns, int64_t depth, float *panels) {
+    enum { WIDTH = 16 };
+    for (int64_t column = 0; column < columns; column += WIDTH) {
+        const int64_t width = columns - column < WIDTH ? columns - column : WIDTH;
+        for (int64_t k = 0; k < depth; k++, panels += WIDTH) {
+            memcpy(panels, right + k * stride + column, (size_t)width * sizeof(float));
+            memset(panels + width, 0, (size_t)(WIDTH - width) * sizeof(float));
+        }
+    }
 }
 
 void ck_add_merge_sums(
     const float *base, const float *delta, const float *merged, int64_t count, ck_merge_sums *total) {
     ck_kernels.merge_sums(base, delta, merged, count, total);
+}
+
+void ck_merge_bf16(const void *base, const float *delta, int64_t count, void *merged, ck_merge_sums *total) {
+    ck_kernels.merge_bf16(base, delta, count, merged, total);
 }
 
 void ck_panel_multiply(

@@ -23,6 +23,16 @@ static inline int copenblas_correct_core(const char *core) {
     return 1;
 }
 
+// As for the two above: part of every OpenBLAS with threads of its own.
+extern int blas_thread_shutdown_(void) __attribute__((weak));
+
+// OpenBLAS starts threads when it is loaded, and each keeps a core busy for a while before it sleeps. Ends them; products are
+// made on the calling thread from then on. On one thread, before any product.
+static inline void copenblas_end_threads(void) {
+    openblas_set_num_threads(1);
+    if (blas_thread_shutdown_) blas_thread_shutdown_();
+}
+
 // The LAPACK routines in use. OpenBLAS carries them, but its header does not declare them. Fortran: everything by
 // reference, integers of 32 bits, matrices by column, and the length of each text argument by value at the end.
 extern void sgesdd_(

@@ -1,5 +1,5 @@
-import Architecture
-import Tensors
+public import Architecture
+public import Tensors
 
 #if canImport(Glibc)
     import Glibc
@@ -12,10 +12,10 @@ import Tensors
 ///
 /// Each tensor has a generator of its own, seeded by the user's seed and the role, so that the same seed gives
 /// the same tensor whatever else is drawn: SplitMix64 (Steele, Lea, Flood 2014) and Box-Muller in double.
-enum FreshWeights {
-    static let deviation = 0.02
+public enum FreshWeights {
+    public static let deviation = 0.02
 
-    static func tensor(_ parameter: Parameter, name: String, seed: UInt64) -> Tensor {
+    public static func tensor(_ parameter: Parameter, name: String, seed: UInt64) -> Tensor {
         var values = [Float](repeating: 0, count: parameter.shape.count)
         if parameter.isMatrix {
             var generator = SplitMix64(seed: seed, name: parameter.role.rawValue)

@@ -193,7 +193,8 @@ public struct BundleConversion: Sendable {
                 type == tensor.type
                 ? tensor : WeightStream.cast(tensor, elements: 0..<min(tensor.shape.count, 1 << 15), to: type)
             let isPacked =
-                options.packs && tensor.shape.count * type.byteCount >= 4096 && PackedTensor.isWorthwhile(sample)
+                options.packs && tensor.shape.count * type.byteCount >= PackedTensor.leastByteCount
+                && PackedTensor.isWorthwhile(sample)
             return BundleCoding(
                 kind: isPacked ? .packed : .plain, sourceType: tensor.type, type: type, shape: tensor.shape,
                 blockSize: isPacked ? PackedTensor.blockElements : nil)

@@ -26,30 +26,36 @@ public struct CrayonView: Sendable, Equatable {
 
     public var categories: [PanopticCategory] { mapping.categories }
 
-    /// The crayon rows of a map, and the objects with the boxes around all of their pixels, as answers have them.
+    /// - Throws: `CrayonError` where the model knows no class of the data: it would be told of nothing.
+    public func check(_ coco: COCOPanoptic) throws(CrayonError) {
+        let known = Set(categories.map(\.name))
+        guard !coco.categories.contains(where: { known.contains($0.name) }) else { return }
+        func some(_ categories: [PanopticCategory]) -> String {
+            categories.prefix(4).map(\.name).joined(separator: ", ") + (categories.count > 4 ? ", …" : "")
+        }
+        throw CrayonError(
+            .mismatch, in: coco.name, item: "key 'categories'", found: some(coco.categories),
+            expected: "some of the model's classes: \(some(categories))",
+            advice: "Use data and a model of the same classes.")
+    }
+
+    /// A picture with the crayon rows of its map, and its objects with the boxes around all of their pixels, as answers have
+    /// them.
     ///
-    /// Both number the same objects: a segment without a cell is not told of.
+    /// Rows and objects are numbered alike: a segment without a cell is not told of.
     /// - Throws: `CrayonError` for a map that cannot be read.
-    public func objects(
-        of panoptic: PanopticFile
-    ) throws(CrayonError) -> (maps: CrayonMaps, objects: [CrayonObject]) {
-        self(try panoptic.read())
+    public func picture(
+        _ annotation: COCOAnnotation, at path: String? = nil
+    ) throws(CrayonError) -> (picture: ExamplePicture, objects: [CrayonObject]) {
+        let map = try annotation.panoptic.read()
+        let maps = mapping(map, side: side)
+        var exact = mapping
+        exact.boxes = .map
+        let picture = ExamplePicture(
+            path: path ?? annotation.picture, maps: maps, mapSize: .init(width: map.width, height: map.height))
+        return (picture, mapping.boxes == .map ? maps.objects : exact(map, side: side).objects)
     }
 
     /// The model's class of a segment; nil for one that it does not know.
     public func category(of segment: PanopticSegment) -> Int? { mapping.category(of: segment) }
-
-    private func callAsFunction(_ map: PanopticMap) -> (maps: CrayonMaps, objects: [CrayonObject]) {
-        let maps = mapping(map, side: side)
-        guard mapping.boxes != .map else { return (maps, maps.objects) }
-        var exact = mapping
-        exact.boxes = .map
-        return (maps, exact(map, side: side).objects)
-    }
-
-    /// What a map says of a picture.
-    /// - Throws: `CrayonError` for a map that cannot be read.
-    func picture(_ path: String, _ panoptic: PanopticFile) throws(CrayonError) -> ExamplePicture {
-        ExamplePicture(path: path, maps: mapping(try panoptic.read(), side: side), panoptic: panoptic)
-    }
 }

@@ -48,7 +48,7 @@ public struct DataPreview: Sendable {
     /// where nothing is known the picture shows. Scaled up where it is small.
     /// - Throws: `CrayonError` for a picture that cannot be read.
     public static func overlay(_ picture: ExamplePicture) throws(CrayonError) -> RGBImage {
-        var image = try RGBImage(path: picture.path)
+        var image = try picture.read()
         let short = min(image.width, image.height)
         if short < 448 {
             let factor = (448 + short - 1) / short

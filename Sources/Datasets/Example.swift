@@ -1,3 +1,4 @@
+public import Bytes
 public import Images
 
 /// One thing to learn from, as text and the name of a picture; `ExampleEncoder` makes numbers of it.
@@ -49,12 +50,35 @@ public struct ExamplePicture: Sendable, Equatable {
     public var path: String
     /// Crayon rows and objects; nil where there is no panoptic map, so that every part of the picture is unknown.
     public var maps: CrayonMaps?
-    /// Where the map lies, for showing it.
-    public var panoptic: PanopticFile?
+    /// Pixels of the panoptic map, by which a map of another picture shows.
+    public var mapSize: Size?
 
-    public init(path: String, maps: CrayonMaps? = nil, panoptic: PanopticFile? = nil) {
+    public struct Size: Sendable, Equatable {
+        public var width: Int
+        public var height: Int
+
+        public init(width: Int, height: Int) {
+            self.width = width
+            self.height = height
+        }
+    }
+
+    public init(path: String, maps: CrayonMaps? = nil, mapSize: Size? = nil) {
         self.path = path
         self.maps = maps
-        self.panoptic = panoptic
+        self.mapSize = mapSize
+    }
+
+    /// Decodes it.
+    /// - Throws: `CrayonError` naming the file, for a broken picture, or one of another shape than its map.
+    public func read() throws(CrayonError) -> RGBImage {
+        let image = try RGBImage(path: path)
+        if let mapSize,
+            let mismatch = PanopticMap.mismatch(
+                of: (mapSize.width, mapSize.height), with: (image.width, image.height))
+        {
+            throw CrayonError(.mismatch, in: path, found: mismatch, expected: "a map and a picture of one shape")
+        }
+        return image
     }
 }

@@ -45,7 +45,7 @@ public struct ExampleEncoder: Sendable {
     public func complete(_ encoded: EncodedExample) throws(CrayonError) -> TrainingSequence {
         var sequence = encoded.sequence
         for picture in encoded.example.pictures {
-            let image = try RGBImage(path: picture.path)
+            let image = try picture.read()
             sequence.input.images.append(try Picture(image, maps: picture.maps, for: configuration).input)
         }
         return sequence

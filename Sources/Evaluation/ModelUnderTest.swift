@@ -48,7 +48,7 @@ public struct ModelUnderTest: Sendable {
         for picture in pictures {
             ready.append(
                 try Picture(
-                    RGBImage(path: picture.path), maps: tellsMaps ? picture.maps : nil, for: model.configuration))
+                    picture.read(), maps: tellsMaps ? picture.maps : nil, for: model.configuration))
         }
         return ready
     }

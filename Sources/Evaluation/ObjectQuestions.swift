@@ -45,7 +45,7 @@ public struct ObjectQuestions: Sendable {
     /// - Parameters:
     ///   - view: classes and grid of the model, or of one that another is held against.
     ///   - limit: ask about so many pictures, drawn by the seed; nil for all.
-    /// - Throws: `CrayonError` for a limit below 1.
+    /// - Throws: `CrayonError` for a limit below 1, and for data of which the model knows no class.
     public init(
         _ coco: COCOPanoptic, view: CrayonView, measures: [ObjectMeasure] = ObjectMeasure.allCases, seed: UInt64 = 0,
         limit: Int? = nil
@@ -53,6 +53,7 @@ public struct ObjectQuestions: Sendable {
         if let limit, limit < 1 {
             throw CrayonError(.usage, in: "limit", found: "\(limit) pictures", expected: "1 or more")
         }
+        try view.check(coco)
         self.coco = coco
         self.view = view
         self.measures = measures
@@ -68,18 +69,16 @@ public struct ObjectQuestions: Sendable {
     /// - Throws: `CrayonError` naming the record, for an annotation or a map that is broken.
     public func scene(_ index: Int) throws(CrayonError) -> ObjectScene {
         let annotation = try coco.annotation(index)
-        let seen = try view.objects(of: annotation.panoptic)
+        let (picture, objects) = try view.picture(annotation)
         var questions: [ObjectQuestion] = []
-        if measures.contains(.c2b) { questions += presence(index, seen.maps, annotation.panoptic.segments) }
-        if measures.contains(.b2c) { questions += boxes(seen.objects) }
-        return ObjectScene(
-            picture: ExamplePicture(path: annotation.picture, maps: seen.maps, panoptic: annotation.panoptic),
-            questions: questions)
+        if measures.contains(.c2b) { questions += presence(index, picture.maps, annotation.panoptic.segments) }
+        if measures.contains(.b2c) { questions += boxes(objects) }
+        return ObjectScene(picture: picture, questions: questions)
     }
 
-    private func presence(_ index: Int, _ maps: CrayonMaps, _ segments: [PanopticSegment]) -> [ObjectQuestion] {
+    private func presence(_ index: Int, _ maps: CrayonMaps?, _ segments: [PanopticSegment]) -> [ObjectQuestion] {
         let names = view.categories.map(\.promptName)
-        let present = Set(maps.semantic).subtracting([0]).map { $0 - 1 }.sorted()
+        let present = Set(maps?.semantic ?? []).subtracting([0]).map { $0 - 1 }.sorted()
         // What is annotated but too small for the grid is neither there nor not there.
         let annotated = Set(segments.compactMap { view.category(of: $0) }.map { names[$0] })
         var absent = names.indices.filter { !annotated.contains(names[$0]) }

@@ -72,6 +72,15 @@ public struct PanopticMap: Equatable, Sendable {
     /// Why the map does not seem to belong to a picture of these sides, or nil where the aspect is the same
     /// within a pixel.
     public func mismatch(width pictureWidth: Int, height pictureHeight: Int) -> String? {
+        Self.mismatch(of: (width, height), with: (pictureWidth, pictureHeight))
+    }
+
+    /// The same from the sides alone.
+    public static func mismatch(
+        of map: (width: Int, height: Int), with picture: (width: Int, height: Int)
+    ) -> String? {
+        let (width, height) = map
+        let (pictureWidth, pictureHeight) = picture
         let difference = abs(Double(width) * Double(pictureHeight) - Double(height) * Double(pictureWidth))
         guard difference > Double(max(pictureWidth, pictureHeight, width, height)) else { return nil }
         return "the panoptic map has \(width) x \(height) pixels, the picture \(pictureWidth) x \(pictureHeight): "

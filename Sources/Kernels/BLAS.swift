@@ -6,14 +6,18 @@ import COpenBLAS
 /// of threads; OpenBLAS sums a given tile in a fixed order, so results do not either.
 public enum BLAS {
     static let prepared: Void = {
+        // OpenBLAS's own threads would compete with ours, and would make sums depend on their number.
+        copenblas_end_threads()
         switch KernelVariant.active {
         case .avx512: _ = copenblas_correct_core("SkylakeX")
         case .avx2: _ = copenblas_correct_core("Haswell")
         case .portable, .neon: break
         }
-        // OpenBLAS's own threads would compete with ours, and would make sums depend on their number.
-        openblas_set_num_threads(1)
     }()
+
+    /// Ends the threads that OpenBLAS starts when it is loaded, which keep a core busy for the first tenth of a second. Call it
+    /// at start-up; the first product does it otherwise.
+    public static func prepare() { _ = prepared }
 
     /// The processor whose kernels OpenBLAS uses, by its name for it.
     public static var coreName: String {

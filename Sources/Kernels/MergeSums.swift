@@ -21,6 +21,21 @@ public struct MergeSums: Sendable, Equatable {
     ) {
         var sums = ck_merge_sums()
         ck_add_merge_sums(base, delta, merged, Int64(count), &sums)
+        self.init(sums)
+    }
+
+    /// Merges a run of bfloat16: `merged` becomes `base + delta`, added in float32 and rounded once.
+    /// - Returns: the sums; where an element of `merged` is not finite, `squaredChange` is not either.
+    /// - Precondition: `count` is not negative and the pointers, of any alignment, hold as many elements.
+    public static func mergeBF16(
+        base: UnsafeRawPointer, delta: UnsafePointer<Float>, count: Int, into merged: UnsafeMutableRawPointer
+    ) -> MergeSums {
+        var sums = ck_merge_sums()
+        ck_merge_bf16(base, delta, Int64(count), merged, &sums)
+        return MergeSums(sums)
+    }
+
+    init(_ sums: ck_merge_sums) {
         squaredBase = sums.squared_base
         squaredDelta = sums.squared_delta
         deltaChange = sums.delta_change
@@ -38,10 +53,5 @@ public struct MergeSums: Sendable, Equatable {
         total.squaredError += part.squaredError
         total.squaredTarget += part.squaredTarget
         total.largestChange = max(total.largestChange, part.largestChange)
-    }
-
-    /// How many of the 4-bit codes in two runs of bytes differ.
-    public static func changedCodes(_ a: UnsafePointer<UInt8>, _ b: UnsafePointer<UInt8>, bytes: Int) -> Int {
-        Int(ck_count_changed_nibbles(a, b, Int64(bytes)))
     }
 }

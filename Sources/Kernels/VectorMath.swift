@@ -24,6 +24,11 @@ public enum VectorMath {
         ck_scale(a, x, Int64(count))
     }
 
+    /// `y = a x`
+    public static func scaled(_ x: UnsafePointer<Float>, by a: Float, into y: UnsafeMutablePointer<Float>, count: Int) {
+        ck_scaled(a, x, y, Int64(count))
+    }
+
     /// `y = weight * x / sqrt(mean(x^2) + epsilon)`; `y` may be `x`.
     public static func rmsNorm(
         _ x: UnsafePointer<Float>, weight: UnsafePointer<Float>, epsilon: Float, count: Int,

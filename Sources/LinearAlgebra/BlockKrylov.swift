@@ -20,7 +20,10 @@ final class BlockKrylov {
     private var imageStride = 0
     /// `[dimension, dimension]`: the image's Gram matrix, the projection of A^T A.
     private var gram: [Double] = []
+    /// The block that comes next; the one before it, whose memory the one after it gets; and what A makes of it.
     private var block: Matrix
+    private var spare: Matrix
+    private let y: Matrix
     private(set) var dimension = 0
 
     /// - Parameters:
@@ -36,6 +39,8 @@ final class BlockKrylov {
             ? Float(sign: .plus, exponent: -squaredNorm.squareRoot().exponentInRange, significand: 1) : 1
         pass = KrylovPass(matrix: matrix, scale: scale)
         block = Matrix(rows: panels * matrix.columns, columns: Self.width)
+        spare = Matrix(rows: panels * matrix.columns, columns: Self.width)
+        y = Matrix(rows: panels * matrix.rows, columns: Self.width)
         for panel in 0..<panels { basis.draw(block.pointer + panel * matrix.columns * Self.width) }
     }
 
@@ -48,14 +53,12 @@ final class BlockKrylov {
     func extend(isLast: Bool) {
         let size = matrix.columns * Self.width
         for panel in 0..<panels { basis.append(block.pointer + panel * size) }
-        let y = Matrix(rows: panels * matrix.rows, columns: Self.width)
-        let g = isLast ? nil : Matrix(rows: block.rows, columns: Self.width)
-        pass.run(panels: panels, v: block, y: y, g: g)
-        append(image: y)
-        if let g { block = g }
+        pass.run(panels: panels, v: block, y: y, g: isLast ? nil : spare)
+        appendImage()
+        swap(&block, &spare)
     }
 
-    private func append(image y: Matrix) {
+    private func appendImage() {
         let grown = dimension + step
         if grown > imageStride {
             let stride = max(grown, basis.stride)

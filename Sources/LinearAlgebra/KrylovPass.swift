@@ -4,7 +4,7 @@ import Tensors
 /// Both products of a block Krylov step in one pass over the matrix: `Y = A V`, then `G = A^T Y`, panel by panel.
 ///
 /// A group of rows is multiplied by V, and while it is still in a cache its transpose by the rows of Y just made.
-struct KrylovPass {
+final class KrylovPass {
     /// Rows of a group: a multiple of the kernels' six, 3/4 MB of 4096 columns.
     private static let group = 48
     /// Columns of A taken at a time: 512 rows of a panel fill a first-level cache, 256 leave room for A.
@@ -16,6 +16,15 @@ struct KrylovPass {
     let matrix: Matrix
     /// What Y is multiplied by on its way into G, so that squares of large or tiny numbers stay in range; a power of two.
     let scale: Float
+    private let chunk: Int
+    /// `[chunks, columns of G]`: what each chunk of rows adds to G; fresh pages for each pass would cost a tenth of it.
+    private var sums = Matrix(rows: 0, columns: 0)
+
+    init(matrix: Matrix, scale: Float) {
+        self.matrix = matrix
+        self.scale = scale
+        chunk = max(Self.group, ((matrix.rows - 1) / Self.largestChunkCount / Self.group + 1) * Self.group)
+    }
 
     /// - Parameters:
     ///   - v: `panels` panels `[columns, 16]`, one after the other.
@@ -24,10 +33,10 @@ struct KrylovPass {
     func run(panels: Int, v: Matrix, y: Matrix, g: Matrix?) {
         let width = PanelProduct.width
         let (rows, columns) = (matrix.rows, matrix.columns)
-        let chunk = max(Self.group, ((rows - 1) / Self.largestChunkCount / Self.group + 1) * Self.group)
         let chunks = (rows - 1) / chunk + 1
-        let sums = Matrix(rows: chunks, columns: g?.count ?? 0)
+        if let g, sums.columns != g.count { sums = Matrix(rows: chunks, columns: g.count) }
         Parallel.forEach(count: chunks) { index in
+            if let g { (sums.pointer + index * sums.columns).update(repeating: 0, count: g.count) }
             let end = min((index + 1) * chunk, rows)
             for start in stride(from: index * chunk, to: end, by: Self.group) {
                 let count = min(Self.group, end - start)

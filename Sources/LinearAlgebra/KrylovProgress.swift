@@ -17,12 +17,17 @@ struct KrylovProgress {
     private var lastResidual = Double.infinity
     private var lastDimension = 0
     private var largestDimension: Int
+    private let tolerance: Double
 
-    init(options: RandomizedSVDOptions, squaredNorm: Double, step: Int) {
+    /// - Parameter hasEnd: whether a residual that does not settle is taken as it is in the end. A small matrix can do without:
+    ///   its space grows until it has settled, and in the worst case all of it is decomposed.
+    init(options: RandomizedSVDOptions, squaredNorm: Double, step: Int, hasEnd: Bool) {
         self.options = options
+        // Where the spectrum is flat, what many steps would still bring adds up to a few times what the last one brought.
+        tolerance = hasEnd ? options.tolerance : options.tolerance / 4
         self.squaredNorm = squaredNorm
         self.step = step
-        largestDimension = Self.largestStepCount * step
+        largestDimension = hasEnd ? Self.largestStepCount * step : .max
         next = 3 * step
         if case .count(let count) = options.target {
             next = max(next, (min(count, options.limit) + Self.oversampling + step - 1) / step * step)
@@ -59,13 +64,13 @@ struct KrylovProgress {
         let isSame = count == lastCount
         (lastCount, lastResidual, lastDimension) = (count, residual, dimension)
         guard isCertain, dimension >= count + Self.oversampling || dimension >= squares.count else { return nil }
-        if dimension + 2 * step > largestDimension, gain > Self.muchPerStep * steps * residual,
+        if dimension > largestDimension - 2 * step, gain > Self.muchPerStep * steps * residual,
             largestDimension < Self.utmostStepCount * step
         {
             largestDimension += 2 * step
         }
         let isExhausted = residual <= 3e-5 * squaredNorm.squareRoot()
-        let isSettled = isSame && gain <= options.tolerance * steps * residual
+        let isSettled = isSame && gain <= tolerance * steps * residual
         // A count that the target leaves open must have stood still too.
         let isLarge = dimension >= max(largestDimension, count * 3)
         if isExhausted || isSettled { return count }

@@ -89,13 +89,17 @@ public struct NF4Quantizer: Sendable, Hashable {
         let offset = NF4Kernel.offset(absmax: values, count: blocks)
         let codes = ByteBuffer(count: blocks)
         let nested = ByteBuffer(count: ((blocks - 1) / nestedBlockSize + 1) * 4)
-        let bad = withExtendedLifetime(aligned) {
-            Dynamic8Kernel.quantize(
-                values, type: .f32, count: blocks, blockSize: nestedBlockSize, offset: offset, rule: scaleCodes,
-                codes: codes.pointer.assumingMemoryBound(to: UInt8.self),
-                absmax: nested.pointer.assumingMemoryBound(to: Float.self))
+        let codePointer = codes.pointer.assumingMemoryBound(to: UInt8.self)
+        let nestedPointer = nested.pointer.assumingMemoryBound(to: Float.self)
+        let runs = withExtendedLifetime(aligned) {
+            Parallel.mapRanges(of: blocks, size: max(1, (1 << 14) / nestedBlockSize) * nestedBlockSize) { range in
+                Dynamic8Kernel.quantize(
+                    values + range.lowerBound, type: .f32, count: range.count, blockSize: nestedBlockSize,
+                    offset: offset, rule: scaleCodes, codes: codePointer + range.lowerBound,
+                    absmax: nestedPointer + range.lowerBound / nestedBlockSize) == nil
+            }
         }
-        guard bad == nil, offset.isFinite else {
+        guard runs.allSatisfy(\.self), offset.isFinite else {
             throw CrayonError(
                 .notFinite, in: place, item: "tensor '\(name)'", found: "scales whose mean overflows float32",
                 advice: "Quantize it without double quantization, or keep it as it is.")

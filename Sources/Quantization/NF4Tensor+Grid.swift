@@ -10,8 +10,20 @@ extension NF4Tensor {
 
     /// Fills a run with elements of this tensor and the changes that they should have.
     /// - Precondition: the range lies inside the tensor; the run was made by this tensor and has room.
-    public func prepare(_ run: GridRun, elements: Range<Int>, unit: Float, delta: UnsafePointer<Float>) {
+    public func prepare(
+        _ run: GridRun, elements: Range<Int>, unit: Float, delta: UnsafePointer<Float>, wantsSums: Bool = true
+    ) {
         precondition(elements.lowerBound >= 0 && elements.upperBound <= shape.count)
-        withView { run.prepare($0, elements: elements, unit: unit, delta: delta) }
+        withView { run.prepare($0, elements: elements, unit: unit, delta: delta, wantsSums: wantsSums) }
+    }
+
+    /// See `GridRun.fit`.
+    /// - Precondition: the range lies inside the tensor and starts at a block; `scales` has room for all of the tensor's.
+    public func fit(
+        _ run: GridRun, elements: Range<Int>, changes: UnsafePointer<Float>, codes: UnsafeMutablePointer<UInt8>,
+        scales: UnsafeMutableRawPointer
+    ) {
+        precondition(elements.lowerBound >= 0 && elements.upperBound <= shape.count)
+        withView { run.fit($0, elements: elements, changes: changes, codes: codes, scales: scales) }
     }
 }

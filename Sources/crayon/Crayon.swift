@@ -26,6 +26,7 @@ struct Crayon: ParsableCommand {
     )
 
     static func main() {
+        BLAS.prepare()
         do {
             var command = try parseAsRoot()
             try command.run()

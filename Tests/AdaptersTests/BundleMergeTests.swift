@@ -137,4 +137,26 @@ import Testing
         }
         #expect(report.layers.allSatisfy { $0.method == .added && $0.relativeError < 1e-3 })
     }
+
+    /// A bundle is made from 16-bit weights: bitsandbytes' 4-bit checkpoint is refused as it is when it is quantized, before
+    /// anything is written, and becomes a bundle by way of merged 16-bit weights.
+    @Test(arguments: MergeOptions.Target.allCases) func fourBitCheckpoint(into: MergeOptions.Target) throws {
+        let folder = try TemporaryFolder()
+        let (base, four) = (folder.file("base.crayon"), folder.file("four"))
+        _ = try Export(Merges.bundle(base), options: ExportOptions(format: .bitsandbytes)).run(to: four)
+        let output = folder.file("out.crayon")
+        let error = crayonError {
+            try Merges.merge(four, [Merges.style], to: output, options: MergeOptions(into: into))
+        }
+        #expect(error?.code == .unsupported)
+        #expect(error?.description.contains("weights that are already quantized (method 'bitsandbytes')") == true)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted() == ["base.crayon", "four"])
+
+        guard ![.source, .nf4].contains(into) else { return }
+        let merged = try Merges.merge(
+            four, [Merges.style], to: folder.file("merged"), options: MergeOptions(into: into))
+        #expect(merged.layers.count == 12 && merged.layers.allSatisfy { $0.method == .added && $0.retained > 0.99 })
+        let bundle = try Merges.convert(CheckpointModel.open(folder.file("merged")), to: output, backbone: .source)
+        #expect(bundle.manifest.weights.allSatisfy { $0.coding.kind != .nf4 })
+    }
 }

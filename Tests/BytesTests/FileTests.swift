@@ -25,6 +25,16 @@ final class TemporaryFolder {
         #expect(try MappedFile(path: folder.path + "/a.bin").whole.array == [1, 2, 3, 4, 5])
     }
 
+    /// A rename would take a device's or a pipe's place.
+    @Test func pipesAndDevicesAreRefused() throws {
+        let folder = try TemporaryFolder()
+        let pipe = folder.path + "/pipe"
+        #expect(mkfifo(pipe, 0o600) == 0)
+        #expect(throws: CrayonError.self) { try AtomicFile(path: pipe) }
+        #expect(throws: CrayonError.self) { try AtomicFile(path: "/dev/null") }
+        #expect(folder.entries == ["pipe"])
+    }
+
     @Test func leavesNothingWithoutCommit() throws {
         let folder = try TemporaryFolder()
         do {

@@ -66,6 +66,29 @@ struct Command {
         isSignalled = process.terminationReason == .uncaughtSignal
     }
 
+    /// Starts it as a shell would, in silence: threads of a test have signals blocked, which a child inherits.
+    static func start(_ arguments: [String], environment: [String: String] = [:]) throws -> pid_t {
+        var attributes = posix_spawnattr_t()
+        var signals = sigset_t()
+        try #require(posix_spawnattr_init(&attributes) == 0 && sigemptyset(&signals) == 0)
+        defer { posix_spawnattr_destroy(&attributes) }
+        posix_spawnattr_setsigmask(&attributes, &signals)
+        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETSIGMASK))
+        var actions = posix_spawn_file_actions_t()
+        try #require(posix_spawn_file_actions_init(&actions) == 0)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        for descriptor in [STDOUT_FILENO, STDERR_FILENO] {
+            posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_WRONLY, 0)
+        }
+        let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        var words = ([Command.path] + arguments).map { strdup($0) } + [nil]
+        var settings = variables.map { strdup("\($0)=\($1)") } + [nil]
+        defer { for word in words + settings { free(word) } }
+        var process: pid_t = 0
+        try #require(posix_spawn(&process, Command.path, &actions, &attributes, &words, &settings) == 0)
+        return process
+    }
+
     /// Standard output as JSON.
     var json: [String: Any] {
         get throws { try #require(JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any]) }

@@ -88,6 +88,14 @@ import Testing
         }
         let table = try Command("eval", "b2c", SampleBundle.path.get(), "--coco", Self.scenes, "--limit", "4")
         #expect(table.status == 0 && table.output.contains("a class named"))
+        try withFolder { folder in
+            let plotted = try Command(
+                "eval", "b2c", SampleBundle.path.get(), "--coco", Self.scenes, "--limit", "4", "--plot",
+                "\(folder)/objects")
+            #expect(plotted.status == 0 && plotted.output == table.output)
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == ["objects.png", "objects.svg"])
+        }
         let without = try Command("eval", "b2c", SampleBundle.path.get())
         #expect(without.status == 2)
     }

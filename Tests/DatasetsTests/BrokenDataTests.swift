@@ -53,6 +53,22 @@ import Testing
         }
     }
 
+    /// A map of another picture: no map is stretched over a picture that it does not fit.
+    @Test func mapsOfAnotherShape() throws {
+        try withFolder { folder in
+            let sample = "\(Fixtures.root)/Formats/samples/coco/valid/beside"
+            try FileManager.default.copyItem(atPath: sample, toPath: "\(folder)/coco")
+            let picture = "\(folder)/coco/000000000042.jpg"
+            try FileManager.default.removeItem(atPath: picture)
+            try FileManager.default.copyItem(atPath: "\(Fixtures.scenes)/000.png", toPath: picture)
+            let coco = try COCOPanoptic(COCOLayout(path: "\(folder)/coco"))
+            let instructions = try CrayonInstructions(coco, view: CrayonView(categories: coco.categories, side: 8))
+            let example = try instructions.example(0, epoch: 0)
+            let error = #expect(throws: CrayonError.self) { try example.pictures[0].read() }
+            #expect(error?.description.contains("8 x 4 pixels, the picture 112 x 112") == true)
+        }
+    }
+
     @Test func namesThatLeadOutAreRefused() throws {
         for name in ["../secret.png", "/etc/passwd", "a/../../b.png", "", "a/", "..", "a\u{0}b"] {
             let folder = try DataFolder(Fixtures.scenes)

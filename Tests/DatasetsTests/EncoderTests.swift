@@ -16,7 +16,7 @@ import Tokenization
             let example = try instructions.example(index, epoch: 1)
             let sequence = try encoder(example)
             let image = try RGBImage(path: example.pictures[0].path)
-            let map = try #require(try example.pictures[0].panoptic?.read())
+            let map = try instructions.coco.annotation(index).panoptic.read()
             let picture = try Picture(image, panoptic: map, for: encoder.configuration)
             var turns: [Turn] = []
             var learned = 0

@@ -1,3 +1,5 @@
+import Architecture
+import Bytes
 import Datasets
 import Foundation
 import Images
@@ -107,11 +109,26 @@ import Testing
 
     /// A picture in which the model knows nothing can still be asked about.
     @Test func nothingKnown() throws {
-        let view = CrayonView(categories: [PanopticCategoryFixture.ship], side: 8)
-        let instructions = try CrayonInstructions(Fixtures.coco(), view: view)
+        let coco = try Fixtures.coco()
+        let ship = PanopticCategory(id: 999, name: "ship", isThing: true)
+        let sand = try #require(coco.categories.first { $0.name == "sand" })
+        let options = CrayonInstructions.Options(weights: [.list: 1, .presence: 0])
+        let instructions = try CrayonInstructions(
+            coco, view: CrayonView(categories: [ship, sand], side: 8), options: options)
+        var blank = 0
         for index in 0..<instructions.count {
             let example = try instructions.example(index, epoch: 0)
-            #expect(example.kind == "presence" && example.exchanges.first?.answer == "No")
+            if example.pictures[0].maps?.objects.isEmpty == false {
+                #expect(example.exchanges.first?.answer.hasPrefix("Sure, it is (#1 sand) [") == true)
+            } else {
+                #expect(example.kind == "presence" && example.exchanges.first?.answer == "No")
+                blank += 1
+            }
         }
+        #expect(blank > 5)
+        let error = #expect(throws: CrayonError.self) {
+            try CrayonInstructions(coco, view: CrayonView(categories: [ship], side: 8))
+        }
+        #expect(error?.description.contains("some of the model's classes: ship") == true)
     }
 }

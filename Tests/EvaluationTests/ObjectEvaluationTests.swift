@@ -7,6 +7,7 @@ import Foundation
 import Images
 import Inference
 import Models
+import Plots
 import Testing
 import Tokenization
 
@@ -61,7 +62,8 @@ import Tokenization
         for index in questions.indices {
             let scene = try questions.scene(index)
             let picture = try Picture(
-                RGBImage(path: scene.picture.path), panoptic: scene.picture.panoptic?.read(), for: source.configuration)
+                RGBImage(path: scene.picture.path), panoptic: questions.coco.annotation(index).panoptic.read(),
+                for: source.configuration)
             for question in scene.questions {
                 chat.reset()
                 let answer = try chat.ask(question.text, pictures: [picture]).text
@@ -103,6 +105,19 @@ import Tokenization
         #expect(scores.c2b == 0.5)
         scores.boxes = Tally(right: 1, asked: 4)
         #expect(scores.b2c == 0.25)
+    }
+
+    @Test func chartOfBothMeasures() {
+        var scores = ObjectScores(model: "a", measures: ObjectMeasure.allCases, classes: ["horse", "cow", "sky"])
+        scores.classes[0].present = Tally(right: 1, asked: 2)
+        scores.classes[0].boxes = Tally(right: 3, asked: 4)
+        scores.classes[1].boxes = Tally(right: 1, asked: 1)
+        let alone = ObjectScores.chart([scores])
+        // A class of which one measure was not asked has no place.
+        #expect(alone.series.map(\.points) == [[Chart.Point(50, 75, label: "horse")]])
+        let two = ObjectScores.chart([scores, scores])
+        #expect(two.series.map(\.points) == [[Chart.Point(50, 75)], [Chart.Point(50, 75)]])
+        #expect(two.series.map(\.name) == ["a", "a"])
     }
 
     @Test func brokenPicturesAreLeftOut() throws {

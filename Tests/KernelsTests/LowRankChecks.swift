@@ -1,5 +1,6 @@
 import Foundation
 import Kernels
+import Tensors
 import Testing
 
 /// Low-rank products bit for bit, and a merge's sums, for whichever variant is active.
@@ -7,7 +8,9 @@ enum LowRankChecks {
     static func run() {
         products()
         splits()
+        packed()
         sums()
+        bfloat16()
     }
 
     /// The rule as it is documented, an element at a time.
@@ -69,6 +72,56 @@ enum LowRankChecks {
                 let expected = whole[(row + index / width) * columns + column + index % width]
                 #expect(part[index].bitPattern == expected.bitPattern)
             }
+        }
+    }
+
+    /// A factor in panels gives the same bits, times the factor, wherever its columns are cut.
+    static func packed() {
+        var generator = SeededGenerator(seed: 43)
+        for (rows, columns, depth) in [(1, 1, 1), (6, 16, 3), (13, 45, 64), (7, 33, 200), (12, 64, 400)] {
+            let left = generator.floats(rows * depth)
+            let right = generator.floats(depth * columns)
+            let whole = plain(left, right, rows: rows, columns: columns, depth: depth)
+            let factor = PackedFactor(right, depth: depth, columns: columns)
+            for range in [0..<columns, 0..<1, columns / 3..<columns, columns / 2..<columns / 2 + 1] {
+                let stride = range.count + 2
+                var part = [Float](repeating: 7, count: rows * stride)
+                factor.multiply(left, rows: rows, columns: range, factor: 1.7, into: &part, stride: stride)
+                for row in 0..<rows {
+                    for column in range {
+                        let expected = whole[row * columns + column] * 1.7
+                        #expect(part[row * stride + column - range.lowerBound].bitPattern == expected.bitPattern)
+                    }
+                    // Nothing beside it.
+                    #expect(part[row * stride + range.count] == 7 && part[row * stride + range.count + 1] == 7)
+                }
+            }
+        }
+    }
+
+    /// One pass over bfloat16 against its parts: widening, adding, narrowing, and the sums of what is stored.
+    static func bfloat16() {
+        var generator = SeededGenerator(seed: 44)
+        for count in [1, 15, 16, 17, 1024, 1030] {
+            var stored = [UInt16](repeating: 0, count: count)
+            FloatConversion.narrow(generator.floats(count), count: count, to: .bf16, into: &stored)
+            let delta = generator.floats(count, in: -0.1...0.1)
+            var base = [Float](repeating: 0, count: count)
+            FloatConversion.widen(&stored, type: .bf16, count: count, into: &base)
+            var expected = [UInt16](repeating: 0, count: count)
+            FloatConversion.narrow(zip(base, delta).map { $0 + $1 }, count: count, to: .bf16, into: &expected)
+            var values = base
+            FloatConversion.widen(&expected, type: .bf16, count: count, into: &values)
+            var merged = [UInt16](repeating: 9, count: count + 1)
+            let sums = MergeSums.mergeBF16(base: &stored, delta: delta, count: count, into: &merged)
+            #expect(merged == expected + [9])
+            #expect(sums == MergeSums(base: base, delta: delta, merged: values, count: count))
+        }
+        for bad in [Float.nan, .infinity, 3.4e38] {
+            var stored: [UInt16] = [0x7f7f, 0]
+            var merged = stored
+            let sums = MergeSums.mergeBF16(base: &stored, delta: [bad, 0], count: 2, into: &merged)
+            #expect(!sums.squaredChange.isFinite)
         }
     }
 

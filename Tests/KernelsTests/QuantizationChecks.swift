@@ -180,18 +180,39 @@ enum QuantizationChecks {
 
 /// A view and the memory that it points into.
 final class HeldView {
-    private let codes: ByteRegion
-    private let absmax: ByteRegion
-    private let map: ByteRegion
+    private let regions: [ByteRegion]
     let view: NF4View
 
     init(codes: [UInt8], blockSize: Int, absmax: [Float]) {
-        self.codes = ByteRegion(copying: codes)
-        self.absmax = absmax.withUnsafeBytes { ByteRegion(copying: $0) }
-        map = NF4Kernel.map.withUnsafeBytes { ByteRegion(copying: $0) }
+        let parts = [codes.withUnsafeBytes { ByteRegion(copying: $0) }] + Self.copied([absmax, NF4Kernel.map])
+        regions = parts
         view = NF4View(
-            codes: self.codes.baseAddress.assumingMemoryBound(to: UInt8.self),
-            map: map.baseAddress.assumingMemoryBound(to: Float.self), blockSize: blockSize,
-            absmax: self.absmax.baseAddress)
+            codes: Self.bytes(parts[0]), map: Self.floats(parts[2]), blockSize: blockSize, absmax: parts[1].baseAddress)
+    }
+
+    /// With double-quantized scales.
+    init(
+        codes: [UInt8], blockSize: Int, scaleCodes: [UInt8], nestedAbsmax: [Float], nestedBlockSize: Int, offset: Float
+    ) {
+        let parts =
+            [ByteRegion(copying: codes), ByteRegion(copying: scaleCodes)]
+            + Self.copied([nestedAbsmax, NF4Kernel.map, Dynamic8Kernel.map])
+        regions = parts
+        view = NF4View(
+            codes: Self.bytes(parts[0]), map: Self.floats(parts[3]), blockSize: blockSize,
+            scaleCodes: Self.bytes(parts[1]), nestedAbsmax: parts[2].baseAddress, nestedMap: Self.floats(parts[4]),
+            nestedBlockSize: nestedBlockSize, offset: offset)
+    }
+
+    private static func copied(_ arrays: [[Float]]) -> [ByteRegion] {
+        arrays.map { $0.withUnsafeBytes { ByteRegion(copying: $0) } }
+    }
+
+    private static func bytes(_ region: ByteRegion) -> UnsafePointer<UInt8> {
+        region.baseAddress.assumingMemoryBound(to: UInt8.self)
+    }
+
+    private static func floats(_ region: ByteRegion) -> UnsafePointer<Float> {
+        region.baseAddress.assumingMemoryBound(to: Float.self)
     }
 }

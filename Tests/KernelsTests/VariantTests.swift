@@ -12,6 +12,7 @@ import Testing
     @Test func lowRankProducts() { LowRankChecks.run() }
     @Test func adamW() { AdamWChecks.run() }
     @Test func backwardPasses() { BackwardChecks.run() }
+    @Test func blockChanges() { BlockChangeChecks.run() }
 
     static func runAll(_ variant: KernelVariant) {
         #expect(variant.select())
@@ -24,6 +25,7 @@ import Testing
         LowRankChecks.run()
         AdamWChecks.run()
         BackwardChecks.run()
+        BlockChangeChecks.run()
     }
 
     @Test func portable() async {

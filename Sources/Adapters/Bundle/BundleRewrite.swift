@@ -146,44 +146,38 @@ public struct BundleRewrite: Sendable {
     }
 }
 
-/// What of a rewritten bundle is on disk. Used by the writing thread alone once the work has begun.
+/// What of a rewritten bundle is on disk, see `WeightJournal`.
 private final class RewriteJournal: @unchecked Sendable {
     private let writer: BundleWriter
-    private let resume: ResumeFolder?
-    /// Weights that an earlier run had written.
-    let resumedCount: Int
+    private let journal: WeightJournal
     private(set) var measures: [String: [String: Double]] = [:]
     private var unsaved: [String] = []
     private var savedItems = 0
-    private var savedBytes = 0
     private var savedStates: Set<String> = []
 
     init(_ writer: BundleWriter, _ resume: ResumeFolder?) throws(CrayonError) {
-        self.writer = writer
-        self.resume = resume
         var progress = BundleWriter.Progress()
-        var count = 0
-        let finished = (resume?.finished ?? [:]).compactMap { item, record in Int(item).map { ($0, record) } }
-        for (weights, record) in finished.sorted(by: { $0.0 < $1.0 }) {
-            let reader = JSONReader(record, place: resume?.path ?? "")
-            progress.sizes += try reader.ints("sizes")
-            progress.digests += try reader.strings("digests")
-            for (name, value) in try reader.object("states").object.members {
+        let records = WeightJournal.records(resume)
+        for record in records {
+            progress.sizes += try record.ints("sizes")
+            progress.digests += try record.strings("digests")
+            for (name, value) in try record.object("states").object.members {
                 if case .string(let text) = value { progress.quantStates[name] = text }
             }
-            let measured = try reader.object("measures")
+            let measured = try record.object("measures")
             for name in measured.object.names {
                 let values = try measured.object(name)
                 for key in values.object.names { measures[name, default: [:]][key] = try values.double(key) }
             }
-            count = weights
         }
-        resumedCount = count
         savedItems = progress.sizes.count
         savedStates = Set(progress.quantStates.keys)
-        if count > 0 { writer.resume(progress) }
-        savedBytes = writer.bytesWritten
+        if !records.isEmpty { writer.resume(progress) }
+        self.writer = writer
+        journal = WeightJournal(resume, bytesWritten: writer.bytesWritten)
     }
+
+    var resumedCount: Int { journal.resumedCount }
 
     func didWrite(
         _ index: Int, _ name: String, _ values: [String: Double], isLast: Bool
@@ -192,7 +186,13 @@ private final class RewriteJournal: @unchecked Sendable {
             measures[name] = values
             unsaved.append(name)
         }
-        guard let resume, isLast || writer.bytesWritten - savedBytes >= resume.stride else { return }
+        try journal.didWrite(index, bytesWritten: writer.bytesWritten, isLast: isLast) { () throws(CrayonError) in
+            try record()
+        }
+    }
+
+    /// What is new since the last one.
+    private func record() throws(CrayonError) -> JSONObject {
         let progress = try writer.seal()
         var states = JSONObject()
         for (name, text) in progress.quantStates.sorted(by: { $0.key < $1.key }) where savedStates.insert(name).inserted
@@ -205,15 +205,14 @@ private final class RewriteJournal: @unchecked Sendable {
             for (key, value) in (measures[name] ?? [:]).sorted(by: { $0.key < $1.key }) { values[key] = .double(value) }
             measured[name] = .object(values)
         }
-        try resume.finish(
-            String(index + 1),
-            JSONObject([
-                "sizes": .array(progress.sizes[savedItems...].map(JSONValue.int)),
-                "digests": .array(progress.digests[savedItems...].map(JSONValue.string)),
-                "states": .object(states), "measures": .object(measured),
-            ]))
-        savedItems = progress.sizes.count
-        savedBytes = writer.bytesWritten
-        unsaved = []
+        defer {
+            savedItems = progress.sizes.count
+            unsaved = []
+        }
+        return JSONObject([
+            "sizes": .array(progress.sizes[savedItems...].map(JSONValue.int)),
+            "digests": .array(progress.digests[savedItems...].map(JSONValue.string)),
+            "states": .object(states), "measures": .object(measured),
+        ])
     }
 }

@@ -170,13 +170,13 @@ private struct SetPlan {
                     (LowRankFactor.a, module.a, PEFTTensorName.Kind.a), (.b, module.b, .b),
                 ] {
                     let key = PEFTTensorName(path: module.path, kind: kind).key(isRestricted: isRestricted)
-                    let stored = StoredFactor(try factor.tensor())
+                    let coding = BundleCoding(storing: .dense(try factor.tensor()))
                     weights.append(
                         (
                             BundleWeight(
                                 role: .adapter(name, layer, place, half), part: .adapters,
                                 name: "adapters.\(name).\(key)", sourceName: key, origin: "adapters/\(name)",
-                                coding: stored.coding), factor
+                                coding: coding), factor
                         ))
                 }
             }
@@ -192,17 +192,5 @@ private struct SetPlan {
 
     private static func divisor(rank: Int, _ isRankStabilized: Bool) -> Double {
         isRankStabilized ? Double(rank).squareRoot() : Double(rank)
-    }
-}
-
-/// How a factor is stored: packed where that pays, as in a conversion.
-private struct StoredFactor {
-    let coding: BundleCoding
-
-    init(_ tensor: Tensor) {
-        let isPacked = tensor.region.count >= 4096 && PackedTensor.isWorthwhile(tensor)
-        coding = BundleCoding(
-            kind: isPacked ? .packed : .plain, sourceType: tensor.type, type: tensor.type, shape: tensor.shape,
-            blockSize: isPacked ? PackedTensor.blockElements : nil)
     }
 }

@@ -102,7 +102,7 @@ struct BundleMerge {
     /// How a merged weight is stored.
     private func coding(_ base: BundleCoding, _ rule: Dynamic8Kernel.Rule) throws(CrayonError) -> BundleCoding {
         if let type = merge.options.into.denseType {
-            let isPacked = Shape(base.shape).count * type.byteCount >= 4096
+            let isPacked = Shape(base.shape).count * type.byteCount >= PackedTensor.leastByteCount
             return BundleCoding(
                 kind: isPacked ? .packed : .plain, sourceType: base.sourceType, type: type, shape: Shape(base.shape),
                 blockSize: isPacked ? PackedTensor.blockElements : nil)

@@ -190,49 +190,43 @@ struct CheckpointMerge {
     }
 }
 
-/// What of a merged checkpoint is on disk. Used by the writing thread alone once the work has begun.
+/// What of a merged checkpoint is on disk, see `WeightJournal`.
 private final class CheckpointJournal: @unchecked Sendable {
     private let writer: ShardedSafetensorsWriter
-    private let resume: ResumeFolder
-    let resumedCount: Int
+    private let journal: WeightJournal
     private(set) var layers: [MergedLayer] = []
-    private var unsaved: [MergedLayer] = []
-    private var unsavedBytes = 0
+    private var savedLayers: Int
+    private var bytesWritten = 0
 
     init(_ writer: ShardedSafetensorsWriter, _ resume: ResumeFolder) throws(CrayonError) {
         self.writer = writer
-        self.resume = resume
-        var count = 0
-        let finished = resume.finished.compactMap { item, record in Int(item).map { ($0, record) } }
-        for (items, record) in finished.sorted(by: { $0.0 < $1.0 }) {
-            let reader = JSONReader(record, place: resume.path)
-            for layer in try reader.objects("layers") {
+        journal = WeightJournal(resume)
+        for record in WeightJournal.records(resume) {
+            for layer in try record.objects("layers") {
                 var measures: [String: Double] = [:]
                 for name in MergedLayer.measureNames { measures[name] = try layer.double(name) }
                 layers.append(MergedLayer(try layer.string("name"), measures: measures))
             }
-            count = items
         }
-        resumedCount = count
+        savedLayers = layers.count
     }
+
+    var resumedCount: Int { journal.resumedCount }
 
     func didWrite(
         _ index: Int, bytes: Int, layer: MergedLayer?, isLast: Bool
     ) throws(CrayonError) {
-        if let layer {
-            layers.append(layer)
-            unsaved.append(layer)
+        if let layer { layers.append(layer) }
+        bytesWritten += bytes
+        try journal.didWrite(index, bytesWritten: bytesWritten, isLast: isLast) {
+            writer.flush()
+            let saved = layers[savedLayers...].map { layer in
+                var object = JSONObject(["name": .string(layer.name)])
+                for name in MergedLayer.measureNames { object[name] = .double(layer.measures[name] ?? 0) }
+                return JSONValue.object(object)
+            }
+            savedLayers = layers.count
+            return JSONObject(["layers": .array(saved)])
         }
-        unsavedBytes += bytes
-        guard isLast || unsavedBytes >= resume.stride else { return }
-        writer.flush()
-        let saved = unsaved.map { layer in
-            var object = JSONObject(["name": .string(layer.name)])
-            for name in MergedLayer.measureNames { object[name] = .double(layer.measures[name] ?? 0) }
-            return JSONValue.object(object)
-        }
-        try resume.finish(String(index + 1), JSONObject(["layers": .array(saved)]))
-        unsaved = []
-        unsavedBytes = 0
     }
 }

@@ -11,41 +11,69 @@ struct DenseMerge {
     let type: ElementType
 
     /// Merges on all cores; the result does not depend on their number.
+    /// - Parameter memory: where the result's comes from.
     /// - Throws: `CrayonError` naming tensor and index for a result that is not finite.
-    func merge(_ target: MergeTarget, name: String, place: String) throws(CrayonError) -> (Tensor, MergeSums) {
+    func merge(
+        _ target: MergeTarget, in memory: RecycledMemory? = nil, name: String, place: String
+    ) throws(CrayonError) -> (Tensor, MergeSums) {
         let shape = target.base.shape
-        let result = ByteBuffer(count: shape.count * type.byteCount)
+        let result = ByteBuffer(uninitialized: shape.count * type.byteCount, from: memory)
         let size = Self.runSize(columns: shape.columns)
         let runs = try Parallel.mapRanges(of: shape.count, size: size) { (range) throws(CrayonError) -> MergeSums in
-            let count = range.count
-            var sums = MergeSums()
             let stored = result.pointer + range.lowerBound * type.byteCount
-            try withFloats(3 * count) { (base) throws(CrayonError) in
-                let delta = base + count
-                let sum = delta + count
-                target.fill(range, base: base, delta: delta, target: sum)
-                if type == .f64 {
-                    addInDouble(target.base, delta, range, into: stored)
-                    FloatConversion.widen(stored, type: type, count: count, into: sum)
-                } else {
-                    FloatConversion.narrow(sum, count: count, to: type, into: stored)
-                    // What is compared below is what is stored.
-                    FloatConversion.widen(stored, type: type, count: count, into: sum)
-                }
-                sums = MergeSums(base: base, delta: delta, merged: sum, count: count)
-                // A NaN or an infinity anywhere makes the sum one.
-                guard sums.squaredChange.isFinite else {
-                    throw Self.notFinite(sum, range, type, name: name, place: place)
-                }
+            let sums = type == .bf16 ? mergeBF16(target, range, into: stored) : nil
+            let total = sums ?? merge(target, range, into: stored)
+            // A NaN or an infinity anywhere makes the sum one.
+            guard total.squaredChange.isFinite else {
+                var values = [Float](repeating: 0, count: range.count)
+                _ = merge(target, range, into: stored)
+                FloatConversion.widen(stored, type: type, count: range.count, into: &values)
+                throw Self.notFinite(values, range, type, name: name, place: place)
             }
-            return sums
+            return total
         }
         let total = runs.reduce(into: MergeSums()) { $0 += $1 }
         return (Tensor(name: name, type: type, shape: shape, region: result.region), total)
     }
 
-    /// Whole rows, in number a multiple of the product's tiles, and enough of them to pay for handing out.
-    static func runSize(columns: Int) -> Int { max(6, (1 << 18) / max(columns, 1) / 6 * 6) * max(columns, 1) }
+    /// Whole rows, in number a multiple of the product's tiles, that stay in a core's cache.
+    static func runSize(columns: Int) -> Int { DeltaSource.runSize(columns: columns, blockSize: 1) }
+
+    /// The usual case in one pass; nil for any other.
+    private func mergeBF16(
+        _ target: MergeTarget, _ elements: Range<Int>, into stored: UnsafeMutableRawPointer
+    ) -> MergeSums? {
+        guard target.isSum, case .dense(let base) = target.base, base.type == .bf16 else { return nil }
+        var sums = MergeSums()
+        withFloats(elements.count) { delta in
+            target.fillChange(elements, into: delta)
+            sums = .mergeBF16(
+                base: base.region.baseAddress + elements.lowerBound * 2, delta: delta, count: elements.count,
+                into: stored)
+        }
+        return sums
+    }
+
+    private func merge(
+        _ target: MergeTarget, _ elements: Range<Int>, into stored: UnsafeMutableRawPointer
+    ) -> MergeSums {
+        let count = elements.count
+        var sums = MergeSums()
+        withFloats(3 * count) { base in
+            let delta = base + count
+            let sum = delta + count
+            target.fill(elements, base: base, delta: delta, target: sum)
+            if type == .f64 {
+                addInDouble(target.base, delta, elements, into: stored)
+            } else {
+                FloatConversion.narrow(sum, count: count, to: type, into: stored)
+            }
+            // What is compared below is what is stored.
+            FloatConversion.widen(stored, type: type, count: count, into: sum)
+            sums = MergeSums(base: base, delta: delta, merged: sum, count: count)
+        }
+        return sums
+    }
 
     private func addInDouble(
         _ base: StoredWeight, _ delta: UnsafePointer<Float>, _ elements: Range<Int>,

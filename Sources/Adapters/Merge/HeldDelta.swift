@@ -17,7 +17,7 @@ struct HeldDelta {
         Parallel.forEachRange(of: shape.count, size: DenseMerge.runSize(columns: shape.columns)) {
             target.fillChange($0, into: values + $0.lowerBound)
         }
-        source = DeltaSource { [memory] elements, target in memory.copy(elements, to: target) }
+        source = DeltaSource(held: memory)
     }
 }
 
@@ -30,13 +30,24 @@ final class DeltaMemory: @unchecked Sendable {
 
     private var pointer: UnsafeMutablePointer<Float>?
     private var capacity = 0
+    private var records: BlockChanges?
+    /// For results, of which a few are being written while the next is made.
+    let results = RecycledMemory(limit: 128 << 20)
 
     deinit { pointer?.deallocate() }
 
     /// - Precondition: room for the range was reserved.
-    func copy(_ elements: Range<Int>, to target: UnsafeMutablePointer<Float>) {
+    func pointer(to elements: Range<Int>) -> UnsafePointer<Float> {
         guard let pointer, elements.upperBound <= capacity else { preconditionFailure("nothing was reserved") }
-        target.update(from: pointer + elements.lowerBound, count: elements.count)
+        return UnsafePointer(pointer + elements.lowerBound)
+    }
+
+    /// Room for the records of as many blocks.
+    func changes(ofBlocks count: Int) -> BlockChanges {
+        if let records, records.capacity >= count { return records }
+        let fresh = BlockChanges(capacity: count)
+        records = fresh
+        return fresh
     }
 
     /// - Returns: room for `count` numbers, nil where that is too much to hold.

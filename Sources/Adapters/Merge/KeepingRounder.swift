@@ -77,6 +77,13 @@ public struct KeepingRounder: Sendable {
     public func merge(
         _ base: NF4Tensor, adding delta: DeltaSource, name: String, place: String
     ) throws(CrayonError) -> MergedWeight {
+        try merge(base, adding: delta, in: DeltaMemory(), name: name, place: place)
+    }
+
+    /// - Parameter memory: for the records of the blocks.
+    func merge(
+        _ base: NF4Tensor, adding delta: DeltaSource, in memory: DeltaMemory, name: String, place: String
+    ) throws(CrayonError) -> MergedWeight {
         guard retention > 0, retention <= 1 else {
             throw CrayonError(.usage, in: "retention", found: "\(retention)", expected: "more than 0, at most 1")
         }
@@ -88,12 +95,14 @@ public struct KeepingRounder: Sendable {
         let kept =
             curves.squaredDelta > 0
             ? try GridRounding(base: base, delta: delta, unit: curves.unit, name: name, place: place)
-                .round(amplifications: curves.amplifications(emphasis: emphasis, delta: delta)) : base
+                .round(
+                    amplifications: curves.amplifications(emphasis: emphasis, delta: delta), in: memory.results) : base
         var result = MergedWeight(
             tensor: kept, method: .kept,
             statistics: try .measure(base: base, merged: kept, delta: delta, name: name, place: place))
         if comparesWithPlain, curves.squaredDelta > 0 {
-            let plain = try PlainRequantization().merge(base, adding: delta, name: name, place: place)
+            let plain = try PlainRequantization()
+                .merge(base, adding: delta, in: memory, name: name, place: place)
             let plainError = plain.statistics.errorNorm
             if plainError < result.statistics.errorNorm,
                 plain.statistics.retention >= min(retention, result.statistics.retention)

@@ -30,73 +30,34 @@ public struct MergeStatistics: Sendable, Equatable {
     static func measure(
         base: NF4Tensor, merged: NF4Tensor, delta: DeltaSource, name: String, place: String
     ) throws(CrayonError) -> MergeStatistics {
-        let count = base.shape.count
-        let size = 1 << 16
-        let results = try Parallel.mapRanges(of: count, size: size) { (range) throws(CrayonError) -> Sums in
-            var sums = Sums()
-            try withFloats(3 * range.count) { (scratch) throws(CrayonError) in
-                let change = scratch
-                let before = scratch + range.count
-                let after = before + range.count
-                try delta.fill(range, into: change)
-                base.dequantize(elements: range, into: before)
-                merged.dequantize(elements: range, into: after)
-                sums.values = MergeSums(base: before, delta: change, merged: after, count: range.count)
-                guard sums.values.squaredDelta.isFinite else {
+        let size = DeltaSource.runSize(columns: base.shape.columns, blockSize: base.blockSize)
+        let runs = try Parallel.mapRanges(of: base.shape.count, size: size) {
+            (range) throws(CrayonError) -> BlockChanges.Totals in
+            try delta.withChange(range) { (change) throws(CrayonError) in
+                let records = BlockChanges(capacity: (range.count - 1) / base.blockSize + 1)
+                base.record(merged, elements: range, delta: change, in: records)
+                let totals = base.totals(
+                    merged, elements: range, of: records, first: range.lowerBound / base.blockSize)
+                guard totals.sums.squaredDelta.isFinite else {
                     throw DeltaSource.notFinite(in: change, elements: range, name: name, place: place)
                 }
-                sums.codes = countChangedCodes(base.codes, merged.codes, elements: range)
-                sums.scales = countChangedScales(base, merged, elements: range)
+                return totals
             }
-            return sums
         }
-        return MergeStatistics(results.reduce(into: Sums()) { $0.add($1) }, count: count, blocks: base.blockCount)
+        return MergeStatistics(runs, base: base)
     }
 
-    private init(_ sums: Sums, count: Int, blocks: Int) {
-        let values = sums.values
+    /// - Parameter runs: sums over all of the base.
+    init(_ runs: [BlockChanges.Totals], base: NF4Tensor) {
+        let total = runs.reduce(into: BlockChanges.Totals()) { $0 += $1 }
+        let values = total.sums
         weightNorm = values.squaredBase.squareRoot()
         deltaNorm = values.squaredDelta.squareRoot()
         retention = values.squaredDelta > 0 ? values.deltaChange / values.squaredDelta : 1
-        errorNorm = values.squaredError.squareRoot()
+        errorNorm = max(values.squaredError, 0).squareRoot()
         relativeError = errorNorm == 0 ? 0 : errorNorm / values.squaredTarget.squareRoot()
         largestChange = Double(values.largestChange)
-        changedCodes = Double(sums.codes) / Double(count)
-        changedScales = Double(sums.scales) / Double(blocks)
-    }
-}
-
-/// Sums over some elements.
-private struct Sums {
-    var values = MergeSums()
-    var codes = 0
-    var scales = 0
-
-    mutating func add(_ other: Sums) {
-        values += other.values
-        codes += other.codes
-        scales += other.scales
-    }
-}
-
-/// How many elements differ in code; the range starts at an even one.
-private func countChangedCodes(_ a: ByteRegion, _ b: ByteRegion, elements: Range<Int>) -> Int {
-    let first = elements.lowerBound / 2
-    return MergeSums.changedCodes(
-        a.baseAddress.assumingMemoryBound(to: UInt8.self) + first,
-        b.baseAddress.assumingMemoryBound(to: UInt8.self) + first, bytes: (elements.upperBound + 1) / 2 - first)
-}
-
-/// How many blocks that start in the range differ in the value of their scale.
-private func countChangedScales(_ a: NF4Tensor, _ b: NF4Tensor, elements: Range<Int>) -> Int {
-    let size = a.blockSize
-    let blocks = (elements.lowerBound + size - 1) / size..<(elements.upperBound + size - 1) / size
-    guard !blocks.isEmpty else { return 0 }
-    return withUnsafeTemporaryAllocation(of: Float.self, capacity: 2 * blocks.count) { scales in
-        guard let before = scales.baseAddress else { return 0 }
-        let after = before + blocks.count
-        a.scales(ofBlocks: blocks, into: before)
-        b.scales(ofBlocks: blocks, into: after)
-        return (0..<blocks.count).count { before[$0].bitPattern != after[$0].bitPattern }
+        changedCodes = Double(total.codes) / Double(base.shape.count)
+        changedScales = Double(total.scales) / Double(base.blockCount)
     }
 }

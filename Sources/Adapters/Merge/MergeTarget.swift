@@ -63,6 +63,9 @@ struct MergeTarget: Sendable {
         }
     }
 
+    /// Whether the merged weight is base + change and nothing more: no DoRA.
+    var isSum: Bool { factors == nil }
+
     /// The change alone; the base is read only where DoRA needs it.
     func fillChange(_ elements: Range<Int>, into change: UnsafeMutablePointer<Float>) {
         guard factors != nil else { return fillDelta(elements, into: change) }

@@ -34,46 +34,41 @@ public struct PlainRequantization: Sendable {
     public func merge(
         _ base: NF4Tensor, adding delta: DeltaSource, name: String, place: String
     ) throws(CrayonError) -> MergedWeight {
-        let tensor = try requantize(base, adding: delta, name: name, place: place)
-        return MergedWeight(
-            tensor: tensor, method: .requantized,
-            statistics: try .measure(base: base, merged: tensor, delta: delta, name: name, place: place))
+        try merge(base, adding: delta, in: DeltaMemory(), name: name, place: place)
     }
 
-    func requantize(
-        _ base: NF4Tensor, adding delta: DeltaSource, name: String, place: String
-    ) throws(CrayonError) -> NF4Tensor {
+    /// - Parameter memory: for the records of the blocks.
+    func merge(
+        _ base: NF4Tensor, adding delta: DeltaSource, in memory: DeltaMemory, name: String, place: String
+    ) throws(CrayonError) -> MergedWeight {
         var nestedBlockSize: Int?
         if case .double(let scales) = base.scales { nestedBlockSize = scales.nestedBlockSize }
         let quantizer = try NF4Quantizer(
             blockSize: base.blockSize, doubleQuantization: nestedBlockSize != nil,
             nestedBlockSize: nestedBlockSize ?? 256, scaleCodes: scaleCodes)
         let count = base.shape.count
-        let codes = ByteBuffer(count: base.codes.count)
-        let absmax = ByteBuffer(count: base.blockCount * 4)
+        let codes = ByteBuffer(uninitialized: base.codes.count, from: memory.results)
+        let absmax = ByteBuffer(uninitialized: base.blockCount * 4, from: memory.results)
         let codePointer = codes.pointer.assumingMemoryBound(to: UInt8.self)
         let absmaxPointer = absmax.pointer.assumingMemoryBound(to: Float.self)
-        // A multiple of every block size.
-        try Parallel.forEachRange(of: count, size: 1 << 16) { (range) throws(CrayonError) in
-            try withFloats(3 * range.count) { (scratch) throws(CrayonError) in
-                let values = scratch + range.count
-                try delta.fill(range, into: scratch)
-                let rounded = UnsafeMutableRawPointer(values + range.count)
-                base.dequantize(elements: range, as: base.sourceType, into: rounded)
-                FloatConversion.widen(rounded, type: base.sourceType, count: range.count, into: values)
-                VectorMath.add(scratch, into: values, count: range.count)
-                let bad = NF4Kernel.quantize(
-                    values, type: .f32, count: range.count, blockSize: base.blockSize,
-                    codes: codePointer + range.lowerBound / 2, absmax: absmaxPointer + range.lowerBound / base.blockSize
-                )
-                if let bad {
-                    throw DeltaSource.notFinite(scratch[bad], element: range.lowerBound + bad, name: name, place: place)
-                }
+        let changes = memory.changes(ofBlocks: base.blockCount)
+        let size = DeltaSource.runSize(columns: base.shape.columns, blockSize: base.blockSize)
+        try Parallel.forEachRange(of: count, size: size) { (range) throws(CrayonError) in
+            try delta.withChange(range) { (change) throws(CrayonError) in
+                let bad = base.requantize(
+                    elements: range, adding: change, codes: codePointer + range.lowerBound / 2,
+                    absmax: absmaxPointer + range.lowerBound / base.blockSize, recording: changes)
+                guard let bad else { return }
+                throw DeltaSource.notFinite(change[bad], element: range.lowerBound + bad, name: name, place: place)
             }
         }
-        return try NF4Tensor(
+        let tensor = try NF4Tensor(
             shape: base.shape, blockSize: base.blockSize, codes: codes.region,
             scales: quantizer.quantizeScales(absmax.region, name: name, place: place), sourceType: base.sourceType,
             name: name, place: place)
+        let runs = Parallel.mapRanges(of: count, size: 1 << 20) {
+            base.totals(tensor, elements: $0, of: changes)
+        }
+        return MergedWeight(tensor: tensor, method: .requantized, statistics: MergeStatistics(runs, base: base))
     }
 }

@@ -50,8 +50,9 @@ extension RowCurves {
         var chosen = [Float](repeating: 1, count: pieces.count)
         try chosen.withUnsafeMutableBufferPointer { (chosen) throws(CrayonError) in
             let chosen = chosen
-            try RowCurves.forEachPiece(pieces, of: base, delta: delta, unit: unit, name: name, place: place) {
-                piece, run in
+            try RowCurves.forEachPiece(
+                pieces, of: base, delta: delta, unit: unit, wantsSums: false, name: name, place: place
+            ) { piece, run in
                 if deltas[piece] > 0 { chosen[piece] = amplification(of: piece, in: run, emphasis: emphasis) }
             }
         }

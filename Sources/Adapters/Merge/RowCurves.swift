@@ -72,8 +72,8 @@ struct RowCurves {
 
     /// Runs `body` for every piece, from several threads, with its elements and their changes in a run.
     static func forEachPiece(
-        _ pieces: Pieces, of base: NF4Tensor, delta: DeltaSource, unit: Float, name: String, place: String,
-        _ body: (Int, GridRun) -> Void
+        _ pieces: Pieces, of base: NF4Tensor, delta: DeltaSource, unit: Float, wantsSums: Bool = true,
+        name: String, place: String, _ body: (Int, GridRun) -> Void
     ) throws(CrayonError) {
         let perTile = pieces.perTile
         try Parallel.forEach(count: (pieces.count - 1) / perTile + 1) { (tile) throws(CrayonError) in
@@ -81,12 +81,11 @@ struct RowCurves {
             let elements =
                 pieces.elements(of: range.lowerBound).lowerBound..<pieces.elements(of: range.upperBound - 1).upperBound
             let run = try base.gridRun(capacity: min(pieces.columns, Pieces.longest), name: name, place: place)
-            try withFloats(elements.count) { (changes) throws(CrayonError) in
-                try delta.fill(elements, into: changes)
+            try delta.withChange(elements) { (changes) throws(CrayonError) in
                 for piece in range {
                     let own = pieces.elements(of: piece)
                     let change = changes + (own.lowerBound - elements.lowerBound)
-                    base.prepare(run, elements: own, unit: unit, delta: change)
+                    base.prepare(run, elements: own, unit: unit, delta: change, wantsSums: wantsSums)
                     guard run.squaredDelta.isFinite else {
                         throw DeltaSource.notFinite(in: change, elements: own, name: name, place: place)
                     }

@@ -15,7 +15,7 @@ struct WeightDelta: Sendable {
     private let scale: Float
     /// `[rows, depth]` and `[depth, columns]`.
     private let left: Matrix
-    private let right: Matrix
+    private let right: PackedFactor
 
     /// - Throws: `CrayonError` when a packed factor is damaged.
     init(_ module: AdapterModule) throws(CrayonError) {
@@ -25,7 +25,8 @@ struct WeightDelta: Sendable {
         depth = module.rank
         scale = Float(module.scale)
         left = isTransposed ? Self.widened(a).transposed() : Self.widened(b)
-        right = isTransposed ? Self.widened(b).transposed() : Self.widened(a)
+        let wide = isTransposed ? Self.widened(b).transposed() : Self.widened(a)
+        right = PackedFactor(wide.pointer, depth: depth, columns: wide.columns)
         rows = left.rows
         columns = right.columns
     }
@@ -42,12 +43,11 @@ struct WeightDelta: Sendable {
             // A part of one row, or as many whole rows as there are.
             let height = max(whole, 1)
             let width = whole > 0 ? columns : min(columns - column, elements.upperBound - at)
-            LowRankProduct.multiply(
-                left.pointer + row * depth, stride: depth, by: right.pointer + column, stride: columns, rows: height,
-                columns: width, depth: depth, into: target + (at - elements.lowerBound), stride: width)
+            right.multiply(
+                left.pointer + row * depth, rows: height, columns: column..<column + width, factor: scale,
+                into: target + (at - elements.lowerBound), stride: width)
             at += height * width
         }
-        VectorMath.scale(target, by: scale, count: elements.count)
     }
 
     /// Rounds float32 to what another type can hold.

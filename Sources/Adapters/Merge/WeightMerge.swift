@@ -131,7 +131,8 @@ struct WeightMerge: Sendable {
     ) throws(CrayonError) -> Result {
         // A weight of the same checkpoint that no pair changes is rounded once, too.
         let target = try MergeTarget(module, base: base, roundsBase: type == base.sourceType, place: place)
-        let (tensor, sums) = try DenseMerge(type: type).merge(target, name: name, place: place)
+        let (tensor, sums) = try DenseMerge(type: type)
+            .merge(target, in: memory.results, name: name, place: place)
         return Result(weight: .dense(tensor), layer: MergedLayer(name, .added, sums))
     }
 
@@ -150,14 +151,15 @@ struct WeightMerge: Sendable {
             return Result(weight: .nf4(quantized), layer: layer)
         }
         let target = try MergeTarget(module, base: .nf4(base), place: place)
-        let delta = HeldDelta(target, in: memory).source
         let merged =
             switch options.rounding {
             case .keep:
                 try KeepingRounder(retention: options.retention).merge(
-                    base, adding: delta, name: name, place: place)
+                    base, adding: HeldDelta(target, in: memory).source, in: memory, name: name, place: place)
             case .plain:
-                try PlainRequantization(scaleCodes: rule).merge(base, adding: delta, name: name, place: place)
+                // The change is looked at once, while it is in the cache.
+                try PlainRequantization(scaleCodes: rule).merge(
+                    base, adding: DeltaSource { target.fillChange($0, into: $1) }, in: memory, name: name, place: place)
             case .beside: preconditionFailure("nothing is merged then")
             }
         return Result(weight: .nf4(merged.tensor), layer: MergedLayer(name, merged))
@@ -170,7 +172,8 @@ struct WeightMerge: Sendable {
     ) throws(CrayonError) -> (sum: Tensor, quantized: NF4Tensor, layer: MergedLayer) {
         let target = try MergeTarget(module, base: base, place: place)
         let type = base.sourceType
-        let (sum, sums) = try DenseMerge(type: type).merge(target, name: name, place: place)
+        let (sum, sums) = try DenseMerge(type: type)
+            .merge(target, in: memory.results, name: name, place: place)
         let quantized = try quantizer.quantize(sum, place: place)
         let before: NF4Tensor
         if let stored {

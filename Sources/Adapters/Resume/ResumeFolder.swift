@@ -20,7 +20,10 @@ public final class ResumeFolder {
     public let stride: Int
     private let journal: Int32
 
-    public static let usualStride = 256 << 20
+    /// 256 MB, or what the environment variable `CRAYON_RECORD_BYTES` says.
+    public static let usualStride = max(1, number("CRAYON_RECORD_BYTES") ?? 256 << 20)
+    /// A run waits for ever once it has so many records, by `CRAYON_PAUSE_AFTER`: for whoever wants to kill it just there.
+    private static let pausedCount = number("CRAYON_PAUSE_AFTER")
     private static let journalName = "journal.jsonl"
 
     /// - Parameters:
@@ -72,6 +75,7 @@ public final class ResumeFolder {
         journal = descriptor
         isOpen = true
         if keep == 0 { try append(first) }
+        pauseIfAsked()
     }
 
     deinit { close(journal) }
@@ -81,6 +85,15 @@ public final class ResumeFolder {
         let line: JSONValue = ["item": .string(item), "record": .object(record)]
         try append(line.text(style: .compact))
         finished[item] = record
+        pauseIfAsked()
+    }
+
+    private func pauseIfAsked() {
+        while finished.count == Self.pausedCount { pause() }
+    }
+
+    private static func number(_ variable: String) -> Int? {
+        ProcessInfo.processInfo.environment[variable].flatMap(Int.init)
     }
 
     /// The path of a file that the job keeps.

@@ -89,24 +89,28 @@ typedef struct {
     float thresholds[16];  // float32 midpoints; the last is infinite
     int32_t exchange[15];  // the bits of level k against those of level k + 1
     int32_t first;         // the bits of level 0
+    float inverse[16];     // 1 over what a level can be moved by before it goes to a neighbour, and a little more
 } ck_levels;
 
 // False when the levels do not ascend strictly, or are not finite.
 bool ck_keep_levels(const float *map, ck_levels *levels);
 
 // `count` weights and the change that each should have, in units of the caller's choice: weight = level * scale, and
-// step is the change over the scale. The four arrays are the caller's.
+// step is the change over the scale. The arrays are the caller's, `rate` of (count + 15) / 16.
 typedef struct {
     ck_levels levels;
     float *level, *step, *scale, *delta;
+    float *rate;  // by 16 elements: none of them moves at t while rate * t < 1
     int64_t count;
     double squared_weight, product, squared_delta;  // sums of weight^2, weight * delta, delta^2
 } ck_keep_run;
 
 // Fills the arrays and the three sums from elements start ..< start + count of a tensor; scales and changes are
 // multiplied by `unit`, a power of two. Elements of a block whose scale is no normal number get a scale and a step of 0.
+// The sums are 0 where they are not wanted.
 void ck_keep_prepare(
-    const ck_nf4_tensor *tensor, int64_t start, int64_t count, float unit, const float *delta, ck_keep_run *run);
+    const ck_nf4_tensor *tensor, int64_t start, int64_t count, float unit, const float *delta, bool wants_sums,
+    ck_keep_run *run);
 
 // e is what an element changes by when level + t step is rounded to the nearest level. The same bits in every variant.
 typedef struct {
@@ -117,8 +121,15 @@ ck_keep_sums ck_keep_measure(const ck_keep_run *run, float t);
 // The codes of those levels, one to a byte.
 void ck_keep_encode(const ck_keep_run *run, float t, uint8_t *codes);
 
-// How many 4-bit codes differ.
-int64_t ck_count_changed_nibbles(const uint8_t *a, const uint8_t *b, int64_t bytes);
+// For blocks from element `start`, a multiple of the block size, whose largest element, weight + change, is to go well beyond
+// the largest level: another scale and the codes for it, where that brings the block nearer to weight + change. A scale goes
+// to `scale_codes` or, where the tensor has none, to `absmax`, both of the whole tensor; codes lie one to a byte.
+void ck_keep_fit(
+    const ck_nf4_tensor *tensor, const ck_levels *levels, int64_t start, int64_t count, const float *changes,
+    uint8_t *codes, uint8_t *scale_codes, float *absmax);
+
+// Two codes to a byte; an odd last one is padded with 7.
+void ck_keep_pack(const uint8_t *codes, int64_t count, uint8_t *packed);
 
 // MARK: 8-bit dynamic map
 
@@ -162,6 +173,7 @@ float ck_dot(const float *x, const float *y, int64_t count);
 void ck_axpy(float a, const float *x, float *y, int64_t count);  // y += a x
 void ck_add(const float *x, float *y, int64_t count);            // y += x
 void ck_scale(float a, float *x, int64_t count);                 // x *= a
+void ck_scaled(float a, const float *x, float *y, int64_t count);  // y = a x
 
 // y = weight * x / sqrt(mean(x^2) + epsilon); y may be x.
 void ck_rms_norm(const float *x, const float *weight, float epsilon, int64_t count, float *y);
@@ -213,14 +225,20 @@ void ck_panel_accumulate(const float *a, int64_t stride, int64_t rows, int64_t c
 
 // MARK: Low-rank products
 
-// target[i][j] = sum over k of left[i][k] right[k][j], row-major, strides in elements.
+// target[i][j] = factor * sum over k of left[i][k] right[k][j], row-major, strides in elements; the sum is rounded first.
 //
 // Each element is one chain of fused multiply-adds over ascending k, in blocks of depth that are summed apart and added:
 // one block up to a depth of 192, halves up to 384, blocks of 192 beyond. That is the order of MKL's AVX2 sgemm, so the
 // bits are PyTorch's on such a machine for matrices of 16 columns and 4 rows at least; and every variant gives the same.
 void ck_low_rank_product(
     const float *left, int64_t left_stride, const float *right, int64_t right_stride, int64_t rows, int64_t columns,
-    int64_t depth, float *target, int64_t target_stride);
+    int64_t depth, float factor, float *target, int64_t target_stride);
+
+// right[depth][columns] in panels[ceil(columns / 16)][depth][16], filled up with zeros: a panel is a `right` of 16 columns
+// with a stride of 16, which ck_low_rank_product reads where it lies.
+void ck_pack_panels(const float *right, int64_t stride, int64_t columns, int64_t depth, float *panels);
+
+// MARK: Merges
 
 // With change = merged - base: sums over elements, the largest |change|. The target of a merge is base + delta, its
 // error is change - delta.
@@ -265,6 +283,41 @@ void ck_adamw_update8(
 
 // The sum of squares in double, added up in a fixed order: the same bits in every variant.
 double ck_square_sum(const float *x, int64_t count);
+
+// merged = bfloat16 of (base + delta in float32), for a base of bfloat16, and its sums; `merged` may be `base`. Where a sum is
+// no number merged holds anything, and the sums are no numbers.
+void ck_merge_bf16(const void *base, const float *delta, int64_t count, void *merged, ck_merge_sums *total);
+
+// What became of a block of a 4-bit weight, but for its scales, which may not be known yet: u is an element's level before,
+// v the one after, d its delta.
+typedef struct {
+    float level_squared, level_delta, delta_squared;  // sums of u^2, u d, d^2
+    float move_squared, move_delta, move_level;       // sums of (v - u)^2, (v - u) d, (v - u) u
+    float largest_move;                               // |v - u|
+    uint32_t changed;                                 // codes that differ
+} ck_block_change;
+
+// Blocks of a tensor from element `start`, a multiple of the block size, dequantized, rounded to `type`, added to delta and
+// quantized to NF4 again: codes and absmax as from ck_nf4_quantize, a record for each block. Returns -1, or the first index
+// of a sum that is not finite; the outputs are unspecified then.
+int64_t ck_merge_requantize(
+    const ck_nf4_tensor *base, ck_type type, int64_t start, int64_t count, const float *delta, uint8_t *codes,
+    float *absmax, ck_block_change *changes);
+
+// The records of `count` elements from `start` for two tensors of one shape and block size.
+void ck_merge_changes(
+    const ck_nf4_tensor *before, const ck_nf4_tensor *after, int64_t start, int64_t count, const float *delta,
+    ck_block_change *changes);
+
+typedef struct {
+    ck_merge_sums sums;
+    int64_t codes, scales;  // how many differ
+} ck_block_sums;
+
+// Adds the records of whole blocks, from the one of element `start`, to `total`.
+void ck_add_block_changes(
+    const ck_nf4_tensor *before, const ck_nf4_tensor *after, int64_t start, int64_t count,
+    const ck_block_change *changes, ck_block_sums *total);
 
 #ifdef __cplusplus
 }

@@ -66,7 +66,7 @@ public struct Conversations: Dataset {
             }
             let path = try images.file(file, of: "key '\(record.path).image'", in: name)
             if let view, let coco, let index = coco.index(ofPicture: file) {
-                pictures.append(try view.picture(path, try coco.annotation(index).panoptic))
+                pictures.append(try view.picture(coco.annotation(index), at: path).picture)
             } else {
                 pictures.append(ExamplePicture(path: path))
             }

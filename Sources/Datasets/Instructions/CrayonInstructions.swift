@@ -41,7 +41,7 @@ public struct CrayonInstructions: Dataset {
     public var name: String { coco.name }
     public var count: Int { coco.count }
 
-    /// - Throws: `CrayonError` for options that make no sense.
+    /// - Throws: `CrayonError` for options that make no sense, and for data of which the model knows no class.
     public init(_ coco: COCOPanoptic, view: CrayonView, options: Options = Options()) throws(CrayonError) {
         let weights = options.weights.values
         guard weights.allSatisfy({ $0 >= 0 && $0.isFinite }), weights.contains(where: { $0 > 0 }) else {
@@ -54,6 +54,7 @@ public struct CrayonInstructions: Dataset {
         ] where value < 1 {
             throw CrayonError(.usage, in: name, found: "\(value)", expected: "1 or more")
         }
+        try view.check(coco)
         self.coco = coco
         self.view = view
         self.options = options
@@ -80,9 +81,10 @@ public struct CrayonInstructions: Dataset {
 
     public func example(_ index: Int, epoch: Int) throws(CrayonError) -> Example {
         let annotation = try coco.annotation(index)
-        let (maps, objects) = try view.objects(of: annotation.panoptic)
+        let (picture, objects) = try view.picture(annotation)
         var writer = InstructionWriter(
-            objects: objects, maps: maps, view: view, options: options, absentWeights: absentWeights,
+            objects: objects, maps: picture.maps ?? .unknown(side: view.side), view: view, options: options,
+            absentWeights: absentWeights,
             generator: SplitMix64(seed: options.seed, name: "crayon instruction \(epoch) \(index)"))
         var exchanges: [Exchange] = []
         var kinds: [InstructionKind] = []
@@ -99,7 +101,7 @@ public struct CrayonInstructions: Dataset {
         exchanges[0].pictureCount = 1
         return Example(
             content: .conversation(exchanges),
-            pictures: [ExamplePicture(path: annotation.picture, maps: maps, panoptic: annotation.panoptic)],
+            pictures: [picture],
             kind: kinds.count == 1 ? kinds[0].rawValue : "instructions", source: annotation.source)
     }
 }

@@ -37,10 +37,10 @@ struct InstructionWriter {
     }
 
     mutating func next() -> (kind: InstructionKind, exchange: Exchange) {
-        var kinds = InstructionKind.allCases.filter { options.weights[$0, default: 0] > 0 && canAsk($0) }
+        let kinds = InstructionKind.allCases.filter { options.weights[$0, default: 0] > 0 && canAsk($0) }
         // A picture of which nothing is known can still be asked what is not there.
-        if kinds.isEmpty { kinds = [.presence] }
-        let kind = kinds[generator.index(weights: kinds.map { options.weights[$0, default: 1] })]
+        let kind =
+            kinds.isEmpty ? .presence : kinds[generator.index(weights: kinds.map { options.weights[$0, default: 0] })]
         switch kind {
         case .list: return (kind, Exchange(question: wording(kind), answer: InstructionAnswer.objects(objects)))
         case .box: return (kind, boxes())

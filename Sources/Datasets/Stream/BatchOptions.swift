@@ -46,8 +46,8 @@ public struct BatchOptions: Sendable, Equatable {
         for (name, value, least) in [
             ("batch size", batchSize, 1), ("window steps", windowSteps, 1), ("ranks", ranks, 1),
             ("batches ahead", ahead, 0), ("workers", workers, 1), ("broken after", brokenAfter, 0),
-        ] where value < least {
-            throw CrayonError(.usage, in: name, found: "\(value)", expected: "\(least) or more")
+        ] where value < least || value > 1 << 20 {
+            throw CrayonError(.usage, in: name, found: "\(value)", expected: "\(least) ... \(1 << 20)")
         }
         guard (0..<ranks).contains(rank) else {
             throw CrayonError(.usage, in: "rank", found: "\(rank)", expected: "0 ..< \(ranks)")
@@ -55,7 +55,7 @@ public struct BatchOptions: Sendable, Equatable {
         guard mostBroken >= 0 else {
             throw CrayonError(.usage, in: "broken share", found: "\(mostBroken)", expected: "0 or more")
         }
-        guard step >= 1, step % (batchSize * ranks) == 0 else {
+        guard step >= 1, step <= 1 << 20, step % (batchSize * ranks) == 0 else {
             throw CrayonError(
                 .usage, in: "sequences of a step", found: "\(step)",
                 expected: "a multiple of \(batchSize * ranks): \(batchSize) sequences on each of \(ranks) ranks")

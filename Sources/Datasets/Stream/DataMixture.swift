@@ -31,7 +31,7 @@ public struct DataMixture: Sendable {
         let counts = datasets.map(\.count)
         examplesPerEpoch =
             weights == counts.map(Double.init)
-            ? counts.reduce(0, +) : max(1, Int((Double(counts[0]) / shares[0]).rounded()))
+            ? counts.reduce(0, +) : max(1, Int(min((Double(counts[0]) / shares[0]).rounded(), 1e15)))
     }
 
     public init(_ dataset: any Dataset) throws(CrayonError) { try self.init([dataset]) }

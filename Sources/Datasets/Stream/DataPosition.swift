@@ -9,6 +9,13 @@ public struct DataPosition: Codable, Equatable, Sendable {
     /// Sequences of it that all ranks together have been given.
     public internal(set) var given: Int
     public internal(set) var counts: RecordCounts
+
+    /// All that must be a sane count before anything is added to it.
+    var numbers: [Int] {
+        drawn + [
+            window, given, counts.read, counts.brokenRecords, counts.tooLong, counts.completed, counts.brokenPictures,
+        ]
+    }
 }
 
 /// What has become of the records so far.

@@ -8,6 +8,6 @@ struct DataCommand: ParsableCommand {
             Examples:
               crayon data preview --coco coco -o preview
             """,
-        subcommands: [DataPreviewCommand.self]
+        subcommands: [DataPreviewCommand.self, DataBatchesCommand.self]
     )
 }

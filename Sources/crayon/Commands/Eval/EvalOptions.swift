@@ -36,6 +36,13 @@ struct EvalOptions: ParsableArguments {
     @Flag(name: .long, help: "Leave the crayon prompt out of the second.")
     var againstNoCrayon = false
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Ask for both measures, and draw B2C against C2B for each class: STEM.svg and STEM.png.", valueName: "stem")
+    )
+    var plot: String?
+
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -54,7 +61,8 @@ struct EvalOptions: ParsableArguments {
         let data = try COCOPanoptic(layout)
         let source = try openModel(path: model)
         let view = CrayonView(source.configuration) ?? CrayonView(categories: data.categories)
-        let questions = try ObjectQuestions(data, view: view, measures: [measure], seed: seed, limit: limit)
+        let questions = try ObjectQuestions(
+            data, view: view, measures: plot == nil ? [measure] : ObjectMeasure.allCases, seed: seed, limit: limit)
         var scores = [
             try ask(
                 questions,
@@ -77,6 +85,11 @@ struct EvalOptions: ParsableArguments {
         }
         if !common.quiet {
             for skipped in scores.first?.skipped ?? [] { Output.warn("left out: \(skipped)") }
+        }
+        if let plot {
+            let chart = ObjectScores.chart(scores)
+            try AtomicFile.write(chart.svg(), to: "\(plot).svg")
+            try AtomicFile.write(chart.png(), to: "\(plot).png")
         }
         Output.print(
             common.json

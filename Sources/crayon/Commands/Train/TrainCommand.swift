@@ -9,6 +9,6 @@ struct TrainCommand: ParsableCommand {
               crayon train gradients model.crayon --probe probe.safetensors --train crayon,projectors,adapters \\
                 -o grads.safetensors
             """,
-        subcommands: [TrainGradients.self]
+        subcommands: [TrainFresh.self, TrainGradients.self]
     )
 }
