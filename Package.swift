@@ -71,6 +71,7 @@ let package = Package(
         layer("Images", ["Bytes", "JSON", "Tensors", "Architecture", "CPNG", "CJPEG"]),
 
         layer("Plots", ["Bytes", "CCairo"]),
+        layer("Collectives", ["Bytes", "Kernels"]),
 
         // Layer 3 and 4: the model.
         layer("Layers", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization"]),
@@ -104,8 +105,8 @@ let package = Package(
         layer(
             "Training",
             [
-                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Models",
-                "Adapters",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
+                "Plots", "Collectives", "Models", "Adapters",
             ]),
         layer(
             "Verification",
@@ -119,7 +120,8 @@ let package = Package(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
-                "BundleFormat", "Tokenization", "Images", "Plots", "Layers", "Models", "Inference", "Datasets",
+                "BundleFormat", "Tokenization", "Images", "Plots", "Collectives", "Layers", "Models", "Inference",
+                "Datasets",
                 "Evaluation", "Conversion", "Adapters", "Training", "Verification",
             ]),
         .executableTarget(
@@ -144,6 +146,7 @@ let package = Package(
         tests("Tokenization", ["Bytes"], fixtures: true),
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
         tests("Plots", ["Bytes"]),
+        tests("Collectives", ["Bytes"]),
         tests(
             "Models", ["Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "Layers", "JSON"]),
         tests("Inference", ["Bytes", "Architecture", "Checkpoints", "Tokenization", "Images", "Models"]),
@@ -176,7 +179,9 @@ let package = Package(
             "Verification",
             ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
         tests(
-            "Training", ["Architecture", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Tensors"], fixtures: true
+            "Training",
+            ["Architecture", "Bytes", "Checkpoints", "Collectives", "JSON", "Kernels", "Models", "Tensors"],
+            fixtures: true
         ),
         // The library as a program sees it.
         .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),

@@ -21,6 +21,7 @@ enum Interruption {
     private static let table = Mutex<[String: Int]>([:])
     private static let installed: Void = {
         _ = slots
+        StopSignal.prepare()
         for signal in [SIGINT, SIGTERM, SIGHUP] {
             var action = sigaction()
             sigaction(signal, nil, &action)
@@ -29,6 +30,7 @@ enum Interruption {
             if current == unsafeBitCast(SIG_IGN, to: Int.self) { continue }
             var ours = sigaction()
             ours.__sigaction_handler.sa_handler = { number in
+                if StopSignal.note(number) { return }
                 for index in 0..<Interruption.capacity {
                     if let path = Interruption.slots[index] { unlink(path) }
                 }
@@ -36,9 +38,14 @@ enum Interruption {
                 Glibc.signal(number, SIG_DFL)
                 raise(number)
             }
+            // A signal that is only noted must not make a read or a write fail.
+            ours.sa_flags = SA_RESTART
             sigaction(signal, &ours, nil)
         }
     }()
+
+    /// Has signals handled here from now on.
+    static func install() { _ = installed }
 
     static func unlinkOnSignal(_ path: String) {
         _ = installed

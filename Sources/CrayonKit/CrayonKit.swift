@@ -3,6 +3,7 @@
 @_exported public import BundleFormat
 @_exported public import Bytes
 @_exported public import Checkpoints
+@_exported public import Collectives
 @_exported public import Conversion
 @_exported public import Datasets
 @_exported public import Evaluation
