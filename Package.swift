@@ -106,7 +106,7 @@ let package = Package(
             "Training",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Plots", "Collectives", "Models", "Adapters",
+                "Tokenization", "Plots", "Collectives", "Models", "Inference", "Datasets", "Evaluation", "Adapters",
             ]),
         layer(
             "Verification",

@@ -147,7 +147,7 @@ public struct TrainingJob {
                     "examples": .int(set.count), "share": .double(share),
                 ]))
         }
-        return JSONObject(["bundle": .string(bundle.headerDigest), "data": .array(sets)])
+        return JSONObject(["bundle": .string(bundle.digest), "data": .array(sets)])
     }
 
     private func step(_ outcome: TrainingOutcome, _ mixture: DataMixture) -> BundleStep {
