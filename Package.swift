@@ -104,7 +104,7 @@ let package = Package(
             "Training",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Plots", "Collectives", "Models", "Adapters",
+                "Plots", "Collectives", "Models", "Datasets", "Adapters",
             ]),
         layer(
             "Verification",
