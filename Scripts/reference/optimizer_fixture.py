@@ -82,7 +82,13 @@ def optimizers() -> dict[str, torch.Tensor]:
         with rounded_roots():
             values, state = run(case, start, gradients, rates)
         mkl_values, _ = run(case, start, gradients, rates)
-        kept = {"start": start, "gradients": gradients, "rates": np.array(rates), "values": values, "mkl_values": mkl_values}
+        kept = {
+            "start": start,
+            "gradients": gradients,
+            "rates": np.array(rates),
+            "values": values,
+            "mkl_values": mkl_values,
+        }
         if "exp_avg" in state:
             kept |= {"m": state["exp_avg"].numpy(), "v": state["exp_avg_sq"].numpy()}
         elif "absmax1" not in state:

@@ -297,13 +297,13 @@ import Training
                 sample: { update in [JSONObject(["answer": "a"]), JSONObject(["answer": .int(update)])] })
             let outcome = try run.run(
                 toy, batches: { (position: ToyBatches.Position?) throws(CrayonError) in ToyBatches(from: position) },
-                hooks: hooks
-            ) { event in
-                guard case .updated(let progress) = event, progress.update == 6 else { return }
-                kill(getpid(), SIGTERM)
-                // Another thread may be the one that is interrupted.
-                while StopSignal.received == nil { usleep(1000) }
-            }
+                hooks: hooks,
+                progress: { event in
+                    guard case .updated(let progress) = event, progress.update == 6 else { return }
+                    kill(getpid(), SIGTERM)
+                    // Another thread may be the one that is interrupted.
+                    while StopSignal.received == nil { usleep(1000) }
+                })
             #expect(outcome.update == 7)
             #expect(StopSignal.received == SIGTERM)
             #expect(try folder.names("run").contains("checkpoint-000007"))
