@@ -4,7 +4,8 @@ import CrayonKit
 struct EvalInstructions: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "instructions",
-        abstract: "How a model follows instructions: answers to the letter, and answers of the form that was asked for.",
+        abstract:
+            "How a model follows instructions: answers to the letter, and answers of the form that was asked for.",
         discussion: """
             Asks the questions of a data set, those of a conversation with the right answers before them. An answer is \
             exact when it is the data's to the letter, and follows the instruction when it ends of itself and has the form \
