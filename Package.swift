@@ -68,7 +68,7 @@ let package = Package(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
         layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
-        layer("Images", ["Bytes", "JSON", "Architecture", "CPNG", "CJPEG"]),
+        layer("Images", ["Bytes", "JSON", "Tensors", "Architecture", "CPNG", "CJPEG"]),
 
         layer("Plots", ["Bytes", "CCairo"]),
         layer("Collectives", ["Bytes", "Kernels"]),
@@ -81,7 +81,9 @@ let package = Package(
 
         // Layer 5 and 6: jobs.
         layer("Inference", ["Bytes", "Tensors", "Architecture", "Checkpoints", "Models", "Tokenization", "Images"]),
-        layer("Datasets", ["Bytes", "JSON", "Tensors", "Architecture", "Images", "Models", "Inference"]),
+        layer(
+            "Datasets",
+            ["Bytes", "JSON", "Tensors", "Architecture", "Checkpoints", "Images", "Models", "Inference"]),
         layer(
             "Evaluation",
             [
@@ -104,7 +106,7 @@ let package = Package(
             "Training",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Plots", "Collectives", "Models", "Datasets", "Adapters",
+                "Tokenization", "Plots", "Collectives", "Models", "Inference", "Datasets", "Evaluation", "Adapters",
             ]),
         layer(
             "Verification",

@@ -4,7 +4,9 @@
     CRAYON=.build/release/crayon python Scripts/bench/adapters.py --quick    # without the full SVD
 
 Crayon is timed as a whole process: start, reading, work, writing and syncing to disk; a layer's time is the process's over the
-number of layers. Peers are timed on what lies in memory already: PEFT's `merge_and_unload`, `torch.svd_lowrank` (q = 72, niter = 4), and
+number of layers. Merges are timed a second time with all files in memory (a file system in /dev/shm, where there is one), still
+as whole processes: that is what can be held against peers, which are timed on what lies in memory already, and write nothing:
+PEFT's `merge_and_unload`, `torch.svd_lowrank` (q = 72, niter = 4), and
 the full SVD in float32 that mergekit-extract-lora makes. Each figure is the median of three runs, the full SVD's of one. Memory is
 the most that a process held, for Crayon anonymous memory, since the files that it maps may be dropped at will.
 """
@@ -27,7 +29,8 @@ from safetensors.torch import save_file
 
 CRAYON = os.environ.get("CRAYON", ".build/release/crayon")
 RANK = 64
-SIZES = {"4096 x 4096": (4096, 4096, 4), "14336 x 4096": (14336, 4096, 2)}
+MEMORY = Path("/dev/shm")
+SIZES = {"4096 x 4096": (4096, 4096, 8), "14336 x 4096": (14336, 4096, 2)}
 # Parameters of the linear layers of InternLM2-7B's blocks.
 PARAMETERS_7B = 32 * (6144 * 4096 + 4096 * 4096 + 3 * 14336 * 4096)
 
@@ -173,10 +176,10 @@ def main():
             make(folder, rows, columns, layers)
             elements = rows * columns
 
-            def merge(kind, *words):
-                shutil.rmtree(folder / "out", ignore_errors=True)
+            def merge(place, kind, *words):
+                shutil.rmtree(place / "out", ignore_errors=True)
                 return crayon(
-                    "adapter", "merge", folder / kind, folder / "adapter", "-o", folder / "out", "--threads",
+                    "adapter", "merge", place / kind, place / "adapter", "-o", place / "out", "--threads",
                     options.threads, *words)
 
             def retained(text):
@@ -184,12 +187,23 @@ def main():
                 return line.split("retain ")[1].split(" of")[0]
 
             times = {}
-            for label, kind, words in [
-                ("crayon merge, bf16", "bf16", []), ("crayon merge, NF4 plain", "nf4", ["--rounding", "plain"]),
-                ("crayon merge, NF4 keep", "nf4", ["--rounding", "keep"]),
-            ]:
-                seconds, (_, text, memory) = median_of(3, lambda: merge(kind, *words))
-                times[label] = row(size, label, seconds, layers, elements, memory, f"retains {retained(text)}")
+            merges = [
+                ("bf16", "bf16", []), ("NF4 plain", "nf4", ["--rounding", "plain"]),
+                ("NF4 keep", "nf4", ["--rounding", "keep"]),
+            ]
+            for label, kind, words in merges:
+                seconds, (_, text, memory) = median_of(3, lambda: merge(folder, kind, *words))
+                times[label] = row(
+                    size, f"crayon merge, {label}", seconds, layers, elements, memory, f"retains {retained(text)}")
+            if MEMORY.is_dir():
+                with tempfile.TemporaryDirectory(dir=MEMORY) as memory_folder:
+                    place = Path(memory_folder)
+                    for part in ("bf16", "nf4", "adapter"):
+                        shutil.copytree(folder / part, place / part)
+                    for label, kind, words in merges:
+                        seconds, (_, _, memory) = median_of(5, lambda: merge(place, kind, *words))
+                        times[f"{label}, in memory"] = row(
+                            size, f"the same in memory, {label}", seconds, layers, elements, memory)
             for label, kind in [("PEFT merge_and_unload, bf16", "bf16"), ("PEFT merge_and_unload, NF4", "nf4")]:
                 seconds, last = median_of(3, lambda: in_process(peft_merge, folder, kind, layers, options.threads))
                 times[label] = row(size, label, seconds, layers, elements, last[1])
@@ -212,10 +226,13 @@ def main():
             if not options.quick:
                 seconds, last = median_of(1, lambda: in_process(svd, folder, True, options.threads))
                 row(size, "full SVD as mergekit's, one layer", seconds, 1, elements, last[1], f"residual {last[2]:.2e}")
+            def ratio(label):
+                theirs = times["PEFT merge_and_unload, " + label.split()[0]]
+                return f"{label} {theirs / times[label]:.1f}" + (
+                    f" ({theirs / times[f'{label}, in memory']:.1f} in memory)" if f"{label}, in memory" in times else "")
+
             print(
-                f"{size:<13} times as fast as PEFT: bf16 {times['PEFT merge_and_unload, bf16'] / times['crayon merge, bf16']:.1f}, "
-                f"NF4 plain {times['PEFT merge_and_unload, NF4'] / times['crayon merge, NF4 plain']:.1f}, "
-                f"NF4 keep {times['PEFT merge_and_unload, NF4'] / times['crayon merge, NF4 keep']:.1f}; "
+                f"{size:<13} times as fast as PEFT: {', '.join(ratio(label) for label, _, _ in merges)}; "
                 f"as svd_lowrank {times['svd_lowrank'] / times['crayon extract']:.1f}")
     print(f"load {os.getloadavg()[0]:.2f} at the end")
 

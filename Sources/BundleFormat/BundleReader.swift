@@ -45,6 +45,9 @@ public struct BundleReader: ModelSource {
 
     public var configuration: ModelConfiguration { manifest.model }
 
+    /// The digest that the header states and that was checked at open: with the tensors' digests in it, it stands for the file.
+    public var digest: String { safetensors.metadata(BundleNames.digest) ?? "" }
+
     /// How a role's weight is stored; nil when the model has none.
     public func entry(_ role: Role) -> BundleWeight? { positions[role].map { manifest.weights[$0] } }
 

@@ -43,7 +43,7 @@ public enum ProbeGradients {
                 expected: "at least one behind the first position")
         }
         model.learned.scaleGradients(by: 1 / Float(loss.targets))
-        let mean = loss.sum / Double(loss.targets)
+        let mean = loss.loss / Double(loss.targets)
         let names = sourceNames(of: source)
         let counts = Dictionary(model.learned.tensors.map { (names[$0.role] ?? "", 1) }, uniquingKeysWith: +)
         var tensors = [Tensor(name: "loss", shape: Shape([1]), values: [Float(mean)])]

@@ -9,7 +9,7 @@ import Testing
     private func commands(of group: [String] = []) throws -> [[String]] {
         let parts = try Command(group + ["--help"]).output.split(separator: "SUBCOMMANDS:")
         guard parts.count > 1, let listed = parts.last else { return [] }
-        return try listed.matches(of: #/(?m)^  ([a-z0-9]+) /#).flatMap { match in
+        return try listed.matches(of: #/(?m)^  ([a-z0-9-]+) /#).flatMap { match in
             let command = group + [String(match.1)]
             return [command] + (try commands(of: command))
         }

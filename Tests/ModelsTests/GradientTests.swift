@@ -58,7 +58,7 @@ import Testing
         let loss = try model.accumulate([sequence], options: .init(checkpointing: checkpointing))
         model.learned.scaleGradients(by: 1 / Float(loss.targets))
         let mean = Double(try #require(expected.tensor("loss")).floats[0])
-        #expect((loss.sum / Double(loss.targets) - mean).magnitude < 1e-5 * mean)
+        #expect((loss.loss / Double(loss.targets) - mean).magnitude < 1e-5 * mean)
         #expect(model.learned.tensors.count == expected.names.count - 2)
         for learned in model.learned.tensors {
             let reference = try #require(expected.tensor(learned.role.rawValue))
@@ -103,7 +103,7 @@ import Testing
         }
         model.learned.clearGradients()
         let together = try model.accumulate([first, second])
-        #expect((together.sum - alone[0].loss.sum - alone[1].loss.sum).magnitude < 1e-6 * together.sum)
+        #expect((together.loss - alone[0].loss.loss - alone[1].loss.loss).magnitude < 1e-6 * together.loss)
         #expect(together.targets == alone[0].loss.targets + 2)
         #expect(together.positions == alone[0].loss.positions + 4)
         for (index, learned) in model.learned.tensors.enumerated() {
@@ -111,7 +111,7 @@ import Testing
             for element in 0..<sum.count { sum.pointer[element] += alone[1].gradients[index].pointer[element] }
             #expect(relativeError(learned.gradient, sum) < 1e-5, "\(learned.role)")
         }
-        #expect((try model.loss([first, second]).sum - together.sum).magnitude < 1e-9 * together.sum)
+        #expect((try model.loss([first, second]).loss - together.loss).magnitude < 1e-9 * together.loss)
     }
 
     /// The slope of the loss along a random direction, dropout included: the same draws go forward and back.
@@ -138,7 +138,7 @@ import Testing
                     for (index, value) in direction.enumerated() { learned.value.pointer[index] -= step * value }
                 }
             }
-            return try model.accumulate([sequence], options: options).sum
+            return try model.accumulate([sequence], options: options).loss
         }
         // Larger steps see the curvature, smaller ones rounding.
         let step: Float = 1e-4
@@ -176,7 +176,7 @@ import Testing
         // Nothing to predict is no error, and leaves no trace.
         model.learned.clearGradients()
         let loss = try model.accumulate([TrainingSequence(input: ModelInput(tokens: [1, 2]), labels: [1, -100])])
-        #expect(loss == .init(sum: 0, targets: 0, positions: 2))
+        #expect(loss == .init(loss: 0, targets: 0, positions: 2))
         #expect(model.learned.gradientNorm == 0)
     }
 }

@@ -3,7 +3,8 @@ public import Bytes
 import Foundation
 import JSON
 
-/// A folder of synthetic scenes in COCO's panoptic format: `panoptic.json`, and for each scene `N.png` and `N_panoptic.png`.
+/// A folder of synthetic scenes in COCO's panoptic format: `panoptic.json`, and for each scene `N.png` and `N_panoptic.png`;
+/// and conversations about them in LLaVA's form, `conversations.json`.
 public struct SyntheticDataset: Sendable {
     public var count: Int
     public var seed: UInt64
@@ -32,6 +33,7 @@ public struct SyntheticDataset: Sendable {
         }
         var images: [JSONValue] = []
         var annotations: [JSONValue] = []
+        var conversations: [JSONValue] = []
         var number: UInt64 = 0
         while images.count < count {
             let scene = SyntheticScene(seed: seed &* 0x1_0000_0001 &+ number)
@@ -52,6 +54,7 @@ public struct SyntheticDataset: Sendable {
                         "image_id": .int(annotations.count), "file_name": .string("\(name)_panoptic.png"),
                         "segments_info": .array(scene.map.segments.map { Self.json($0, in: scene.map) }),
                     ])))
+            conversations.append(Self.json(SceneConversation(scene, seed: number), name: name))
             progress(images.count, count)
         }
         let categories = SyntheticScene.categories.map { category in
@@ -64,7 +67,22 @@ public struct SyntheticDataset: Sendable {
             JSONObject([
                 "images": .array(images), "annotations": .array(annotations), "categories": .array(categories),
             ]))
+        let talk = JSONValue.array(conversations).text(style: .compact)
+        try AtomicFile.write(Array(talk.utf8), to: "\(folder)/conversations.json")
         try AtomicFile.write(Array(whole.text(style: .compact).utf8), to: index)
+    }
+
+    private static func json(_ conversation: SceneConversation, name: String) -> JSONValue {
+        var turns: [JSONValue] = []
+        for (index, exchange) in conversation.exchanges.enumerated() {
+            let question = (index == 0 ? "<image>\n" : "") + exchange.question
+            turns.append(.object(JSONObject(["from": "human", "value": .string(question)])))
+            turns.append(.object(JSONObject(["from": "gpt", "value": .string(exchange.answer)])))
+        }
+        return .object(
+            JSONObject([
+                "id": .string(name), "image": .string("\(name).png"), "conversations": .array(turns),
+            ]))
     }
 
     private static func json(_ segment: PanopticSegment, in map: PanopticMap) -> JSONValue {

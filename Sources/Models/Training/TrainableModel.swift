@@ -28,27 +28,6 @@ public final class TrainableModel {
         }
     }
 
-    /// What a batch has cost.
-    public struct BatchLoss: Sendable, Equatable {
-        /// Cross-entropies in nats, summed over the targets.
-        public var sum: Double
-        public var targets: Int
-        /// Positions that passed through the backbone, pictures included.
-        public var positions: Int
-
-        public init(sum: Double = 0, targets: Int = 0, positions: Int = 0) {
-            self.sum = sum
-            self.targets = targets
-            self.positions = positions
-        }
-
-        public static func += (total: inout BatchLoss, batch: BatchLoss) {
-            total.sum += batch.sum
-            total.targets += batch.targets
-            total.positions += batch.positions
-        }
-    }
-
     /// The model as it is, for answers between two steps.
     public let model: VisionLanguageModel
     public let learned: LearnedTensors
@@ -91,23 +70,23 @@ public final class TrainableModel {
     @discardableResult
     public func accumulate(
         _ sequences: [TrainingSequence], options: PassOptions = PassOptions()
-    ) throws(CrayonError) -> BatchLoss {
+    ) throws(CrayonError) -> LossSum {
         let batch = try batch(sequences)
-        guard !batch.targets.isEmpty else { return BatchLoss(positions: batch.hidden.rows) }
+        guard !batch.targets.isEmpty else { return LossSum(positions: batch.hidden.rows) }
         let pass = pass(over: batch, options: options, learns: true)
         let (loss, gradient) = model.decoder.learn(
             batch, pass: pass, checkpointing: options.checkpointing, tapes: tapes)
         backward(batch, gradient: gradient, pass: pass)
-        return BatchLoss(sum: loss, targets: batch.targets.count, positions: batch.hidden.rows)
+        return LossSum(loss: loss, targets: batch.targets.count, positions: batch.hidden.rows)
     }
 
     /// The cross-entropies alone, without dropout.
-    public func loss(_ sequences: [TrainingSequence]) throws(CrayonError) -> BatchLoss {
+    public func loss(_ sequences: [TrainingSequence]) throws(CrayonError) -> LossSum {
         let batch = try batch(sequences)
-        guard !batch.targets.isEmpty else { return BatchLoss(positions: batch.hidden.rows) }
+        guard !batch.targets.isEmpty else { return LossSum(positions: batch.hidden.rows) }
         let pass = pass(over: batch, options: PassOptions(), learns: false)
         let loss = model.decoder.loss(batch, pass: pass, tapes: tapes)
-        return BatchLoss(sum: loss, targets: batch.targets.count, positions: batch.hidden.rows)
+        return LossSum(loss: loss, targets: batch.targets.count, positions: batch.hidden.rows)
     }
 
     private func pass(over batch: LearningBatch, options: PassOptions, learns: Bool) -> LearningPass {

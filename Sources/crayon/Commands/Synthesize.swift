@@ -4,6 +4,11 @@ import CrayonKit
 struct Synthesize: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make a checkpoint or a dataset to measure and to learn with.",
+        discussion: """
+            Examples:
+              crayon synthesize model -o DIR
+              crayon synthesize scenes --count 2000 -o DIR
+            """,
         subcommands: [SynthesizeModel.self, SynthesizeScenes.self],
         defaultSubcommand: SynthesizeModel.self
     )
@@ -18,8 +23,8 @@ struct SynthesizeModel: ParsableCommand {
             it smaller. The answers of such a model are noise.
 
             Examples:
-              crayon synthesize -o DIR
-              crayon synthesize --layers 2 --vision-layers 2 -o DIR
+              crayon synthesize model -o DIR
+              crayon synthesize model --layers 2 --vision-layers 2 -o DIR
             """
     )
 

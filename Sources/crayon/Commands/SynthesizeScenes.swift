@@ -6,8 +6,8 @@ struct SynthesizeScenes: ParsableCommand {
         commandName: "scenes",
         abstract: "Draw pictures of coloured shapes with their panoptic maps, to train a small model on.",
         discussion: """
-            A folder as 'crayon train --coco' reads it: panoptic.json, N.png and N_panoptic.png. Pictures are 112 x 112, \
-            of the 16 classes that the sample model knows.
+            A folder as 'crayon train --coco' reads it: panoptic.json, N.png and N_panoptic.png; and conversations.json, \
+            everyday questions about the same pictures. Pictures are 112 x 112, of the 16 classes that the sample model knows.
 
             Examples:
               crayon synthesize scenes --count 2000 -o train

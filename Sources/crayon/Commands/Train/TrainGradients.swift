@@ -11,6 +11,11 @@ struct TrainGradients: ParsableCommand {
             other implementation of the backward pass can be held against.
 
             PART is crayon, projectors, projectors.image, projectors.crayon, adapters (of all active sets) or adapters:SET.
+
+            Examples:
+              crayon train gradients model.crayon --probe probe.safetensors -o grads.safetensors
+              crayon train gradients CHECKPOINT --probe probe.safetensors --train adapters:image \\
+                -o grads.safetensors
             """
     )
 
