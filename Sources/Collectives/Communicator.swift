@@ -18,6 +18,14 @@ public protocol Communicator: AnyObject {
 
     /// Rank 0's bytes, for all.
     func broadcast(_ bytes: UnsafeMutableRawPointer, count: Int) throws(CrayonError)
+
+    /// Leaves a job that has ended well, when all do; nothing can be said afterwards. A rank that fails must not call it: it
+    /// ends its process, and whoever started the ranks ends the others.
+    func finish()
+}
+
+extension Communicator {
+    public func finish() {}
 }
 
 /// A job of one process.

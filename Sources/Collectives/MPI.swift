@@ -57,7 +57,6 @@ public final class MPI: Communicator {
         }
     }
 
-    /// Leaves the job; all ranks must. Nothing can be said afterwards.
     public func finish() {
         guard !isFinished else { return }
         isFinished = true

@@ -42,6 +42,7 @@ struct TrainOptions: ParsableArguments {
         let outcome = try job.run { display.show($0) }
         let duration = clock.now - start
         let peak = memory.finish()
+        communicator.finish()
         display.finish()
         guard outcome.isFinished else {
             if isSpeaker {
