@@ -54,7 +54,8 @@ struct SceneConversation {
         let grounds = objects.filter { !$0.isThing }.sorted { $0.y < $1.y }.map(\.name)
         let names = things.map { "a \($0.name)" }
         let list =
-            names.count < 2 ? names.joined() : names.dropLast().joined(separator: ", ") + " and " + names.suffix(1)[0]
+            names.count < 2
+            ? names.joined() : names.dropLast().joined(separator: ", ") + " and " + names[names.count - 1]
         return ("Describe the picture.", "It shows \(list) before \(grounds.joined(separator: " and ")).")
     }
 

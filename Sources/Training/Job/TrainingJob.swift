@@ -77,9 +77,10 @@ public struct TrainingJob {
         let run = TrainingRun(
             plan, updates: plan.updates(examplesPerEpoch: mixture.examplesPerEpoch), folder: folder, resumes: resumes,
             inputs: inputs(mixture), communicator: communicator)
-        let log = communicator.rank == 0 ? "\(folder)/skipped.log" : nil
+        let log = communicator.rank == 0 ? SkippedLog(path: "\(folder)/skipped.log") : nil
+        let gradients = ModelGradients(model, plan: plan)
         let outcome = try run.run(
-            PlannedGradients(model, plan: plan),
+            gradients,
             batches: { (position: DataPosition?) throws(CrayonError) in
                 StreamedBatches(
                     try BatchStream(
@@ -87,7 +88,8 @@ public struct TrainingJob {
                         options: BatchOptions(
                             batchSize: plan.batchSize, sequencesPerStep: plan.sequences, seed: plan.seed,
                             rank: communicator.rank, ranks: communicator.size),
-                        from: position), log: log)
+                        from: position),
+                    skipped: { log?.append($0) })
             }, hooks: hooks, progress: progress)
         guard outcome.isFinished, communicator.rank == 0 else { return outcome }
         try TrainedBundle.write(stage, learned: model.learned, to: output, step: step(outcome, mixture))

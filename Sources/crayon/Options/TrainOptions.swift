@@ -36,8 +36,13 @@ struct TrainOptions: ParsableArguments {
             validation: try validation.made(seed: made.seed), output: output, folder: folder, resumes: resume,
             communicator: communicator)
         let display = TrainingDisplay(quiet: common.quiet || common.json || !isSpeaker)
+        let memory = MemoryWatch()
+        let clock = ContinuousClock()
+        let start = clock.now
         let outcome = try job.run { display.show($0) }
         communicator.finish()
+        let duration = clock.now - start
+        let peak = memory.finish()
         display.finish()
         guard outcome.isFinished else {
             if isSpeaker {
@@ -54,9 +59,15 @@ struct TrainOptions: ParsableArguments {
                 try Output.json(
                     TrainingResult(
                         output: output, run: folder, updates: outcome.updates, skipped: outcome.skipped,
-                        loss: display.loss)))
+                        loss: display.loss, peakAnonymousBytes: peak, peakResidentBytes: MemoryWatch.peakResidentBytes))
+            )
         } else if !common.quiet {
-            Output.print("\(output): \(outcome.updates) updates; \(folder) has metrics, samples, plots and adapters")
+            let memory =
+                (peak.map { ", \(Format.bytes($0)) of memory at most" } ?? "")
+                + (MemoryWatch.peakResidentBytes.map { " (\(Format.bytes($0)) with the bundle's mapped pages)" } ?? "")
+            Output.print(
+                "\(output): \(outcome.updates) updates in \(Format.duration(tenths: duration))\(memory)\n"
+                    + "\(folder): metrics, samples, plots, adapters")
         }
     }
 }
@@ -69,6 +80,8 @@ private struct TrainingResult: Encodable {
     var skipped: Int
     /// Of the last update.
     var loss: Double?
+    var peakAnonymousBytes: Int?
+    var peakResidentBytes: Int?
 }
 
 /// Data to measure on during training.

@@ -13,7 +13,7 @@ struct EvalCommand: ParsableCommand {
               crayon eval c2b model.crayon --coco coco
               crayon eval b2c model.crayon --coco coco --against other.crayon
             """,
-        subcommands: [EvalC2B.self, EvalB2C.self]
+        subcommands: [EvalC2B.self, EvalB2C.self, EvalInstructions.self]
     )
 }
 
