@@ -40,9 +40,9 @@ struct TrainOptions: ParsableArguments {
         let clock = ContinuousClock()
         let start = clock.now
         let outcome = try job.run { display.show($0) }
+        communicator.finish()
         let duration = clock.now - start
         let peak = memory.finish()
-        communicator.finish()
         display.finish()
         guard outcome.isFinished else {
             if isSpeaker {
