@@ -144,7 +144,7 @@ def own(folder: Path, steps: int, threads: int) -> tuple[list[float], float, int
     lines = (folder / "out.crayon.run" / "metrics.jsonl").read_text().splitlines()
     metrics = [m for m in map(json.loads, lines) if "loss" in m]
     seconds = [m["seconds"] for m in metrics]
-    return seconds[1:], metrics[0]["loss"], result["peakAnonymousBytes"], result["peakResidentBytes"]
+    return seconds[1:], metrics[0]["loss"], result["peak_anonymous_bytes"], result["peak_resident_bytes"]
 
 
 def main() -> None:
