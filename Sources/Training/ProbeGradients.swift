@@ -54,7 +54,7 @@ public enum ProbeGradients {
         try SafetensorsWriter.write(tensors, to: output)
         return Result(
             loss: mean, targets: loss.targets, positions: loss.positions, tensors: tensors.count - 1,
-            norm: model.learned.gradientNorm)
+            norm: GradientNorm.of(model.learned))
     }
 
     private static func sourceNames(of source: any ModelSource) -> [Role: String] {

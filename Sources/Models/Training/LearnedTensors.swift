@@ -52,17 +52,4 @@ public final class LearnedTensors: Sendable {
             }
         }
     }
-
-    /// The Euclidean norm of all gradients together, summed in double in an order of its own.
-    public var gradientNorm: Double {
-        let squares = tensors.map { tensor in
-            let pointer = tensor.gradient.pointer
-            return Parallel.mapRanges(of: tensor.gradient.count, size: 1 << 16) { range in
-                VectorMath.compare(
-                    reference: pointer + range.lowerBound, value: pointer + range.lowerBound, count: range.count
-                ).squaredValue
-            }.reduce(0, +)
-        }
-        return squares.reduce(0, +).squareRoot()
-    }
 }

@@ -5,7 +5,6 @@ public import Bytes
 import Checkpoints
 public import Models
 import Quantization
-import Tensors
 
 /// A bundle before its first stage: crayon queries and projectors drawn anew, no low-rank sets.
 public enum FreshStart {
@@ -40,9 +39,10 @@ public enum FreshStart {
             guard parameter.part == .crayon || parameter.part == .projectors, !keptRoles.contains(parameter.role),
                 var weight = base.entry(parameter.role)
             else { continue }
-            let tensor = FreshWeights.tensor(parameter, name: weight.sourceName, seed: seed)
-            weight.coding = BundleCoding(kind: .plain, sourceType: .f32, type: .f32, shape: parameter.shape)
-            rewrite.set(weight) { () throws(CrayonError) in (.dense(tensor), [:]) }
+            let fresh = StoredWeight.dense(
+                FreshWeights.tensor(parameter, name: weight.sourceName, seed: seed))
+            weight.coding = BundleCoding(storing: fresh)
+            rewrite.set(weight) { () throws(CrayonError) in (fresh, [:]) }
         }
         var options = ["seed": "\(seed)"]
         if !kept.isEmpty { options["kept"] = kept.map(\.description).joined(separator: ", ") }

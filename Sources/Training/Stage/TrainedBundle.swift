@@ -26,8 +26,7 @@ public enum TrainedBundle {
         for tensor in learned.tensors {
             guard var weight = model.base.entry(tensor.role) else { continue }
             let made = StoredWeight.dense(tensor.value.tensor(named: weight.sourceName, shape: tensor.shape))
-            weight.coding = BundleCoding(
-                kind: .plain, sourceType: .f32, type: .f32, shape: tensor.shape, blockSize: nil)
+            weight.coding = BundleCoding(storing: made)
             rewrite.set(weight) { () throws(CrayonError) in (made, [:]) }
         }
         for set in model.freshSets {
