@@ -35,6 +35,10 @@ import Testing
         #expect(made.status == 0, "\(made.errors)")
     }
 
+    private static func checkpoints(_ run: String) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: run).filter { $0.contains("checkpoint") }.sorted()
+    }
+
     private func metrics(_ run: String) throws -> [[String: Any]] {
         try String(contentsOfFile: "\(run)/metrics.jsonl", encoding: .utf8).split(separator: "\n").map { line in
             try #require(JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any])
@@ -101,6 +105,23 @@ import Testing
 
             let refused = try Command(words + output)
             #expect(refused.status == 2 && refused.errors.contains("--resume"))
+            // A disk that has no room for the next checkpoint: the last one stays whole.
+            let before = try Self.checkpoints("\(folder)/killed")
+            let limited = Process()
+            limited.executableURL = URL(filePath: "/bin/sh")
+            limited.arguments = [
+                "-c", "ulimit -f 200; trap '' XFSZ; exec \"$0\" \"$@\"", Command.path,
+            ]
+            limited.arguments? += words + output + ["--resume"]
+            let said = Pipe()
+            limited.standardError = said
+            try limited.run()
+            let text = String(decoding: said.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+            limited.waitUntilExit()
+            #expect(limited.terminationStatus == 2 && text.contains("learned.safetensors"), "\(text)")
+            #expect(try Self.checkpoints("\(folder)/killed") == before)
+            #expect(!FileManager.default.fileExists(atPath: "\(folder)/killed.crayon"))
+
             let resumed = try Command(words + output + ["--resume"])
             #expect(resumed.status == 0, "\(resumed.errors)")
             #expect(
