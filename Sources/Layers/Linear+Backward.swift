@@ -1,6 +1,6 @@
 import Kernels
 import Quantization
-public import Tensors
+import Tensors
 
 extension Linear {
     /// Inputs and outputs of the part of the weight that is widened at a time: 1 MiB of float32.

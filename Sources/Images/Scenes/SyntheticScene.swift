@@ -1,5 +1,5 @@
 public import Architecture
-public import Tensors
+import Tensors
 
 /// A drawn picture whose every pixel's object is known: coloured shapes on sky, water, sand or grass.
 ///

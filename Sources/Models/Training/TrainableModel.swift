@@ -3,7 +3,7 @@ public import Bytes
 public import Checkpoints
 import Layers
 import Quantization
-public import Tensors
+import Tensors
 
 /// A model that learns: gradients of what was chosen, through a backbone that stays as it is stored.
 ///
