@@ -39,13 +39,10 @@ struct SceneConversation {
         let categories = Dictionary(uniqueKeysWithValues: SyntheticScene.categories.map { ($0.id, $0) })
         return scene.map.segments.compactMap { segment in
             guard let category = categories[segment.categoryID] else { return nil }
-            var (left, top, right, bottom) = (scene.map.width, scene.map.height, 0, 0)
-            for (pixel, id) in scene.map.ids.enumerated() where id == segment.id {
-                (left, right) = (min(left, pixel % scene.map.width), max(right, pixel % scene.map.width + 1))
-                (top, bottom) = (min(top, pixel / scene.map.width), max(bottom, pixel / scene.map.width + 1))
-            }
+            let box = scene.map.extent(of: segment.id)
             return Object(
-                name: category.promptName, isThing: category.isThing, x: (left + right) / 2, y: (top + bottom) / 2)
+                name: category.promptName, isThing: category.isThing, x: (box.left + box.right) / 2,
+                y: (box.top + box.bottom) / 2)
         }
     }
 

@@ -86,12 +86,7 @@ public struct SyntheticDataset: Sendable {
     }
 
     private static func json(_ segment: PanopticSegment, in map: PanopticMap) -> JSONValue {
-        var (left, top, right, bottom, area) = (map.width, map.height, 0, 0, 0)
-        for (pixel, id) in map.ids.enumerated() where id == segment.id {
-            (left, right) = (min(left, pixel % map.width), max(right, pixel % map.width + 1))
-            (top, bottom) = (min(top, pixel / map.width), max(bottom, pixel / map.width + 1))
-            area += 1
-        }
+        let (left, top, right, bottom, area) = map.extent(of: segment.id)
         return .object(
             JSONObject([
                 "id": .int(Int(segment.id)), "category_id": .int(segment.categoryID), "iscrowd": .int(0),
@@ -102,6 +97,17 @@ public struct SyntheticDataset: Sendable {
 }
 
 extension PanopticMap {
+    /// The box around a segment's pixels, and how many they are.
+    func extent(of segment: UInt32) -> (left: Int, top: Int, right: Int, bottom: Int, area: Int) {
+        var (left, top, right, bottom, area) = (width, height, 0, 0, 0)
+        for (pixel, id) in ids.enumerated() where id == segment {
+            (left, right) = (min(left, pixel % width), max(right, pixel % width + 1))
+            (top, bottom) = (min(top, pixel / width), max(bottom, pixel / width + 1))
+            area += 1
+        }
+        return (left, top, right, bottom, area)
+    }
+
     /// The map as COCO stores it: R + 256 G + 65536 B is the id.
     public var idImage: RGBImage {
         RGBImage(

@@ -11,7 +11,7 @@ final class BlockTape {
     private let matrices: [Matrix]
     private let tokens: Int
 
-    /// - Parameter widths: of the matrices, in the order of the properties.
+    /// The matrices are in the order of the properties.
     init(tokens: Int, of layer: DecoderLayer, hidden: Int) {
         let keyColumns = layer.attention.groupCount * layer.attention.headSize
         let mixedColumns = keyColumns * layer.attention.headsPerGroup

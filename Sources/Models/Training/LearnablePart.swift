@@ -78,12 +78,14 @@ public enum LearnablePart: Sendable, Hashable {
         return roles
     }
 
-    private func contains(_ role: Role) -> Bool {
+    /// Whether the weight is one of the part, in a model that has it.
+    public func contains(_ role: Role) -> Bool {
         switch self {
         case .crayon: role.part == .crayon
         case .projectors: role.part == .projectors
         case .projector(let projector): role.rawValue.hasPrefix("projectors.\(projector.rawValue).")
-        case .adapters: role.part == .adapters
+        case .adapters(nil): role.part == .adapters
+        case .adapters(let set?): role.rawValue.hasPrefix("adapters.\(set).")
         }
     }
 

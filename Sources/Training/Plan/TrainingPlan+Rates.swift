@@ -24,14 +24,5 @@ struct TensorRates: Equatable {
 }
 
 extension TrainingPlan.Learning {
-    func covers(_ role: Role) -> Bool {
-        switch try? LearnablePart(part) {
-        case .crayon?: role.part == .crayon
-        case .projectors?: role.part == .projectors
-        case .projector(let projector)?: role.rawValue.hasPrefix("projectors.\(projector.rawValue).")
-        case .adapters(nil)?: role.part == .adapters
-        case .adapters(let set?)?: role.rawValue.hasPrefix("adapters.\(set).")
-        case nil: false
-        }
-    }
+    func covers(_ role: Role) -> Bool { (try? LearnablePart(part))?.contains(role) ?? false }
 }
