@@ -24,15 +24,4 @@ public struct ModelGradients: GradientSource {
             key: generator.next())
         return try model.accumulate(batch, options: options)
     }
-
-    /// The mean cross-entropy over sequences that are not learned from, without dropout, a batch at a time; nil where no
-    /// token counts.
-    public func evaluate(_ sequences: [TrainingSequence], batchSize: Int) throws(CrayonError) -> Double? {
-        var sum = LossSum()
-        for start in stride(from: 0, to: sequences.count, by: max(batchSize, 1)) {
-            let batch = Array(sequences[start..<min(start + max(batchSize, 1), sequences.count)])
-            sum += try model.loss(batch)
-        }
-        return sum.mean
-    }
 }
