@@ -24,7 +24,7 @@ public final class AtomicFile: @unchecked Sendable {
     public init(path: String, keptAt kept: String? = nil) throws(CrayonError) {
         self.path = path
         isKept = kept != nil
-        let folder = Self.folder(of: path)
+        let folder = Folder.of(path)
         let name = path.split(separator: "/", omittingEmptySubsequences: true).last.map(String.init) ?? ""
         guard !name.isEmpty, name != ".", name != ".." else {
             throw CrayonError(.usage, in: path, found: "no file name", expected: "the path of a file to write")
@@ -42,10 +42,17 @@ public final class AtomicFile: @unchecked Sendable {
                 advice: "Name a file.")
         }
         temporaryPath = kept ?? "\(folder)/.\(name).crayon-partial-\(getpid())"
-        if !isKept { unlink(temporaryPath) }
+        if !isKept {
+            unlink(temporaryPath)
+            // Before the file is there: a signal that comes just after its making must find it in the table.
+            Interruption.unlinkOnSignal(temporaryPath)
+        }
         descriptor = open(temporaryPath, O_RDWR | O_CREAT | (isKept ? 0 : O_EXCL) | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw .system(errno, in: path, while: "creating a file beside it") }
-        if !isKept { Interruption.unlinkOnSignal(temporaryPath) }
+        guard descriptor >= 0 else {
+            let code = errno
+            if !isKept { Interruption.forget(temporaryPath) }
+            throw .system(code, in: path, while: "creating a file beside it")
+        }
     }
 
     deinit {
@@ -119,7 +126,7 @@ public final class AtomicFile: @unchecked Sendable {
         guard rename(temporaryPath, path) == 0 else { throw .system(errno, in: path, while: "renaming into place") }
         isCommitted = true
         Interruption.forget(temporaryPath)
-        let folder = open(Self.folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        let folder = open(Folder.of(path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if folder >= 0 {
             // Some file systems refuse to sync a folder; the rename itself has succeeded.
             fsync(folder)
@@ -132,13 +139,5 @@ public final class AtomicFile: @unchecked Sendable {
         let file = try AtomicFile(path: path)
         try file.write(bytes, at: 0)
         try file.commit()
-    }
-
-    private static func folder(of path: String) -> String {
-        var parts = path.split(separator: "/", omittingEmptySubsequences: true)
-        if !parts.isEmpty { parts.removeLast() }
-        let joined = parts.joined(separator: "/")
-        if path.hasPrefix("/") { return "/" + joined }
-        return joined.isEmpty ? "." : joined
     }
 }

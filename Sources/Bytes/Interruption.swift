@@ -47,6 +47,7 @@ enum Interruption {
     /// Has signals handled here from now on.
     static func install() { _ = installed }
 
+    /// Has a file taken away that is there, or is about to be.
     static func unlinkOnSignal(_ path: String) {
         _ = installed
         table.withLock { table in

@@ -104,7 +104,7 @@ public struct BundleConversion: Sendable {
         // Digests have a known length: the header's room is reserved for the history as it will be.
         let pending = sourceFiles.map {
             BundleSource(
-                name: $0.file.path.split(separator: "/").last.map(String.init) ?? $0.file.path, origin: $0.origin,
+                name: Folder.lastPart(of: $0.file.path), origin: $0.origin,
                 byteCount: $0.file.byteCount, sha256: String(repeating: "0", count: 64))
         }
         let manifest = BundleManifest(

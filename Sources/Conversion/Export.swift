@@ -69,7 +69,7 @@ public struct Export: Sendable {
         for writer in writers.reversed() { try writer.commit() }
         let names = zip(plan.folders, writers).flatMap { part, writer in
             writer.paths.map { path in
-                (part.path.isEmpty ? "" : part.path + "/") + (path.split(separator: "/").last.map(String.init) ?? "")
+                (part.path.isEmpty ? "" : part.path + "/") + Folder.lastPart(of: path)
             }
         }
         return plan.files.map(\.name) + names

@@ -34,7 +34,7 @@ public enum ProbeInputs {
 
     /// The file's name without folder and ending, as one word: that is what a bundle calls it.
     private static func name(of path: String) -> String {
-        var name = path.split(separator: "/").last.map(String.init) ?? path
+        var name = Folder.lastPart(of: path)
         if name.hasSuffix(".safetensors") { name.removeLast(".safetensors".count) }
         return String(name.map { $0 == "." || $0.isWhitespace ? "-" : $0 })
     }

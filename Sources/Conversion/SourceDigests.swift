@@ -73,7 +73,7 @@ final class SourceDigests: Sendable {
             }
             sources.append(
                 BundleSource(
-                    name: file.path.split(separator: "/").last.map(String.init) ?? file.path, origin: origin,
+                    name: Folder.lastPart(of: file.path), origin: origin,
                     byteCount: file.byteCount, sha256: hasher.finish().description))
         }
         return sources

@@ -26,7 +26,6 @@ public struct ExampleEncoder: Sendable {
             switch example.content {
             case .text(let text): answered = try builder.answeredInput(text: text)
             case .conversation(let exchanges):
-
                 answered = try builder.answeredInput(try turns(exchanges, of: example))
             }
         } catch {

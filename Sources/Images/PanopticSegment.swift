@@ -58,7 +58,7 @@ public struct PanopticSegment: Equatable, Sendable {
         let file = try JSONReader(value, place: name)
         let names = try categoryNames(file)
         guard file.object["annotations"] != nil else { return try segments(file, "segments_info", names: names) }
-        let annotation = try annotation(in: file, map: fileName(map), picture: picture.map(fileName))
+        let annotation = try annotation(in: file, map: Folder.lastPart(of: map), picture: picture.map(Folder.lastPart))
         return try segments(annotation, "segments_info", names: names)
     }
 
@@ -103,11 +103,12 @@ public struct PanopticSegment: Equatable, Sendable {
         in file: JSONReader, map: String, picture: String?
     ) throws(CrayonError) -> JSONReader {
         let annotations = try file.objects("annotations")
-        for annotation in annotations where try annotation.optionalString("file_name").map(fileName) == map {
+        for annotation in annotations where try annotation.optionalString("file_name").map(Folder.lastPart) == map {
             return annotation
         }
         if let picture, file.object["images"] != nil {
-            for image in try file.objects("images") where try fileName(image.string("file_name")) == picture {
+            for image in try file.objects("images") where try Folder.lastPart(of: image.string("file_name")) == picture
+            {
                 let id = try image.int("id")
                 for annotation in annotations where try annotation.int("image_id") == id { return annotation }
             }
@@ -119,9 +120,5 @@ public struct PanopticSegment: Equatable, Sendable {
                 expected: "one whose file_name is \(map)")
         }
         return only
-    }
-
-    private static func fileName(_ path: String) -> String {
-        path.split(separator: "/").last.map(String.init) ?? path
     }
 }

@@ -139,7 +139,7 @@ public struct AdapterMerge: Sendable {
     func step(measures: [String: [String: Double]]? = nil) -> BundleStep {
         var described = [
             // Without folders: those are the business of the machine.
-            "adapters": names.map { $0.split(separator: "/").last.map(String.init) ?? $0 }.joined(separator: ", "),
+            "adapters": names.map(Folder.lastPart).joined(separator: ", "),
             "into": options.into.rawValue,
         ]
         if (base as? BundleBase) != nil {

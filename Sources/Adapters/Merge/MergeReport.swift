@@ -1,3 +1,4 @@
+import Bytes
 import Foundation
 import Kernels
 
@@ -30,11 +31,10 @@ public struct MergeReport: Codable, Equatable, Sendable {
     /// What a merged checkpoint keeps of the report: JSON with keys in snake case, and names without folders, which are the
     /// business of the machine.
     var stored: String {
-        func bare(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
         var report = self
-        report.base = bare(base)
-        report.output = bare(output)
-        report.adapters = adapters.map(bare)
+        report.base = Folder.lastPart(of: base)
+        report.output = Folder.lastPart(of: output)
+        report.adapters = adapters.map(Folder.lastPart)
         let encoder = JSONEncoder()
         encoder.keyEncodingStrategy = .convertToSnakeCase
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]

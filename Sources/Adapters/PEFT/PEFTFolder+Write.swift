@@ -111,16 +111,9 @@ extension PEFTFolder {
 
     /// - Returns: whether the folder was made.
     private static func prepare(_ folder: String, overwrites: Bool) throws(CrayonError) -> Bool {
-        let manager = FileManager.default
         if !overwrites { try checkVacant(folder) }
-        guard !manager.fileExists(atPath: folder) else { return false }
-        do {
-            try manager.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw CrayonError(
-                .io, in: folder, found: "\(error.localizedDescription)", expected: "a folder that can be made",
-                advice: "Check the path and its permissions.")
-        }
+        guard !FileManager.default.fileExists(atPath: folder) else { return false }
+        try Folder.make(folder)
         return true
     }
 }

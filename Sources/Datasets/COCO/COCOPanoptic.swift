@@ -59,7 +59,7 @@ public final class COCOPanoptic: Sendable {
                 throw CrayonError(
                     .malformed, in: images.name, item: "key '\(record.path).id'", found: "a second picture \(id)")
             }
-            if let annotation = annotated[id] { annotationIndices[Self.lastPart(file)] = annotation }
+            if let annotation = annotated[id] { annotationIndices[Folder.lastPart(of: file)] = annotation }
         }
         self.imageIndices = imageIndices
         self.annotationIndices = annotationIndices
@@ -95,7 +95,7 @@ public final class COCOPanoptic: Sendable {
     }
 
     /// The annotation of a picture by its file's name, folders aside; nil where there is none.
-    public func index(ofPicture path: String) -> Int? { annotationIndices[Self.lastPart(path)].map(Int.init) }
+    public func index(ofPicture path: String) -> Int? { annotationIndices[Folder.lastPart(of: path)].map(Int.init) }
 
     private static func categories(_ records: JSONArrayIndex) throws(CrayonError) -> [PanopticCategory] {
         var categories: [PanopticCategory] = []
@@ -118,8 +118,6 @@ public final class COCOPanoptic: Sendable {
         guard !categories.isEmpty else { throw .noRecords(in: records.name, item: "key 'categories'") }
         return categories
     }
-
-    private static func lastPart(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
 }
 
 /// One picture of a COCO panoptic data set.

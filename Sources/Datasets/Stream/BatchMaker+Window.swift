@@ -69,7 +69,7 @@ extension BatchMaker {
     /// Names without their folders: data may be moved between two runs.
     static func identity(_ mixture: DataMixture, _ options: BatchOptions) -> UInt64 {
         let sets = zip(mixture.datasets, mixture.shares).map { set, share in
-            "\(set.name.split(separator: "/").last ?? "") \(set.count) \(share)"
+            "\(Folder.lastPart(of: set.name)) \(set.count) \(share)"
         }
         let text = (sets + ["\(options.seed) \(options.step) \(windowSize(mixture, options))"]).joined(separator: "\n")
         var generator = SplitMix64(seed: 0, name: text)

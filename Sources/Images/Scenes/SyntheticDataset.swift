@@ -26,11 +26,7 @@ public struct SyntheticDataset: Sendable {
                 .usage, in: index, found: "a dataset", expected: "a folder without one",
                 advice: "Remove it, or name another folder.")
         }
-        do {
-            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-        } catch {
-            throw CrayonError(.io, in: folder, found: "\(error.localizedDescription)", expected: "a folder to write to")
-        }
+        try Folder.make(folder)
         var images: [JSONValue] = []
         var annotations: [JSONValue] = []
         var conversations: [JSONValue] = []

@@ -5,7 +5,6 @@ public import Bytes
 public import Collectives
 public import Datasets
 import Evaluation
-import Foundation
 import Inference
 import JSON
 public import Models
@@ -95,7 +94,7 @@ public struct TrainingJob {
         try TrainedBundle.write(stage, learned: model.learned, to: output, step: step(outcome, mixture))
         for set in stage.configuration.lowRankSets
         where model.learned.tensors.contains(where: { $0.role.rawValue.hasPrefix("adapters.\(set.name).") }) {
-            try FileManager.default.makeFolder("\(folder)/adapters")
+            try Folder.make("\(folder)/adapters")
             try PEFTFolder.write(
                 TrainedBundle.adapter(set.name, of: stage, learned: model.learned),
                 to: "\(folder)/adapters/\(set.name)", overwrites: true)
@@ -145,7 +144,7 @@ public struct TrainingJob {
         let sets = zip(mixture.datasets, mixture.shares).map { set, share in
             JSONValue.object(
                 JSONObject([
-                    "name": .string(set.name.split(separator: "/").last.map(String.init) ?? set.name),
+                    "name": .string(Folder.lastPart(of: set.name)),
                     "examples": .int(set.count), "share": .double(share),
                 ]))
         }
@@ -153,7 +152,7 @@ public struct TrainingJob {
     }
 
     private func step(_ outcome: TrainingOutcome, _ mixture: DataMixture) -> BundleStep {
-        let names = mixture.datasets.map { "\($0.name.split(separator: "/").last ?? "") (\($0.count))" }
+        let names = mixture.datasets.map { "\(Folder.lastPart(of: $0.name)) (\($0.count))" }
         return BundleStep(
             kind: "train", producer: Producer.name,
             options: [
@@ -161,15 +160,5 @@ public struct TrainingJob {
                 "updates": "\(outcome.updates)", "sequences": "\(plan.sequences)", "seed": "\(plan.seed)",
                 "data": names.joined(separator: ", "), "plan": plan.digest.description,
             ])
-    }
-}
-
-extension FileManager {
-    fileprivate func makeFolder(_ path: String) throws(CrayonError) {
-        do {
-            try createDirectory(atPath: path, withIntermediateDirectories: true)
-        } catch {
-            throw CrayonError(.io, in: path, found: error.localizedDescription, expected: "a folder to write to")
-        }
     }
 }

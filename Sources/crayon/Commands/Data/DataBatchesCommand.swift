@@ -51,7 +51,7 @@ struct DataBatchesCommand: ParsableCommand {
         let stream = try BatchStream(
             data.sources(seed: seed).open(for: source.configuration), encoder: encoder,
             options: BatchOptions(batchSize: sequences, seed: seed))
-        try FileSystem.makeFolder(output)
+        try Folder.make(output)
         let display = ProgressDisplay(quiet: common.quiet)
         for update in 0..<updates {
             let batch = try stream.next()

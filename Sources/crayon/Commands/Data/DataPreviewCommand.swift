@@ -56,7 +56,7 @@ struct DataPreviewCommand: ParsableCommand {
                     tokenizer: try SentencePieceTokenizer(source: source)),
                 configuration: source.configuration)
         }
-        if let output { try FileSystem.makeFolder(output) }
+        if let output { try Folder.make(output) }
         var shown: [PreviewOutput] = []
         let previews = DataPreview.first(count, of: mixture, seed: seed, template: template, encoder: encoder)
         for (index, preview) in previews.enumerated() {

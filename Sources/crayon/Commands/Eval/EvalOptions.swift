@@ -109,7 +109,7 @@ struct EvalOptions: ParsableArguments {
         let changes =
             (noCrayon ? ["no crayon"] : noMaps ? ["no maps"] : []) + (noSets ? ["no sets"] : [])
             + (sets.isEmpty ? [] : ["sets \(sets.joined(separator: ", "))"])
-        let file = path.split(separator: "/").last.map(String.init) ?? path
+        let file = Folder.lastPart(of: path)
         return changes.isEmpty ? file : "\(file) (\(changes.joined(separator: "; ")))"
     }
 }
