@@ -14,6 +14,8 @@ static const ck_table *find(const char *name) {
         && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     if (avx2 && strcmp(name, "avx2") == 0) return &ck_table_avx2;
     if (avx512 && strcmp(name, "avx512") == 0) return &ck_table_avx512;
+    bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+    if (vnni && strcmp(name, "avx512vnni") == 0) return &ck_table_avx512vnni;
 #elif defined(__aarch64__)
     if (strcmp(name, "neon") == 0) return &ck_table_neon;
 #endif
@@ -29,7 +31,7 @@ __attribute__((constructor)) static void choose(void) {
         if (ck_select_variant(wanted)) return;
         rejected = wanted;
     }
-    (void)(ck_select_variant("avx512") || ck_select_variant("avx2") || ck_select_variant("neon")
+    (void)(ck_select_variant("avx512vnni") || ck_select_variant("avx512") || ck_select_variant("avx2") || ck_select_variant("neon")
            || ck_select_variant("portable"));
 }
 

@@ -13,11 +13,15 @@
 #define CK_INLINE static inline CK_TARGET __attribute__((always_inline))
 #define CK_KERNEL static CK_TARGET
 
+// Sums in an array stay in registers where every loop over them is unrolled.
+#define CK_UNROLL _Pragma("clang loop unroll(full)")
+
 enum { LANES = 16 };
 typedef float floats __attribute__((vector_size(64)));
 typedef int32_t ints __attribute__((vector_size(64)));
 typedef uint32_t words __attribute__((vector_size(64)));
 typedef uint16_t halves __attribute__((vector_size(32)));
+typedef int16_t shorts __attribute__((vector_size(32)));
 typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
 // Vectors go through pointers: by value they would have no ABI where the registers are narrower.
@@ -28,6 +32,7 @@ typedef uint8_t bytes16 __attribute__((vector_size(16)));
 #include "loops_convert.h"
 #include "loops_products.h"
 #include "loops_panels.h"
+#include "loops_strips.h"
 #include "loops_functions.h"
 #include "loops_low_rank.h"
 #include "loops_adamw.h"

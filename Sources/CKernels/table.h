@@ -38,6 +38,27 @@ typedef struct {
     void (*nf4_multiply)(
         const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
 
+    void (*strip_columns)(const float *w, int64_t stride, int64_t outputs, int64_t depth, float *strip);
+    void (*strip_product)(
+        const float *x, int64_t x_stride, int64_t rows, const float *strips, int64_t outputs, int64_t depth,
+        float alpha, bool adds, float *y, int64_t y_stride);
+
+    void (*int16_rows)(
+        const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, const uint8_t *order, int16_t *q,
+        int64_t q_stride, float *scales);
+    // Where the values of a block stand for int16_row; NULL for their natural places.
+    const uint8_t *int16_order;
+    // 16 outputs at most, codes of neighbouring ones `stride` bytes apart.
+    void (*int16_strip)(
+        const uint8_t *codes, int64_t stride, int64_t outputs, int64_t depth, const int16_t *levels, int16_t *strip);
+    void (*int16_product)(
+        const ck_int16_rows_view *x, int64_t rows, const int16_t *strips, const float *scales, int64_t outputs,
+        int64_t depth, float alpha, bool adds, float *y, int64_t y_stride);
+    // y[row] = sum over its blocks of scales[row][block] * (sum of levels[code] * q); rows lie one behind the other.
+    void (*int16_row_products)(
+        const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const int16_t *q,
+        const float *scales, float *y);
+
     ck_keep_sums (*keep_sums)(const ck_keep_run *run, float t);
     void (*keep_codes)(const ck_keep_run *run, float t, uint8_t *codes);
     void (*keep_fill)(
@@ -96,6 +117,7 @@ extern const ck_table ck_table_portable;
 #if defined(__x86_64__)
 extern const ck_table ck_table_avx2;
 extern const ck_table ck_table_avx512;
+extern const ck_table ck_table_avx512vnni;
 #elif defined(__aarch64__)
 extern const ck_table ck_table_neon;
 #endif

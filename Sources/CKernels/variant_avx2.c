@@ -7,8 +7,11 @@
 #define CK_TARGET __attribute__((target("avx2,fma,f16c")))
 #define CK_HAS_F16C 1
 #define CK_NF4_MULTIPLY nf4_multiply_avx2
+#define CK_TILE_ROWS 6
+#define CK_TILE_STRIPS 1
 
 #include "loops.h"
 #include "nf4_avx2.h"
+#include "int16_avx2.h"
 #include "loops_table.h"
 #endif

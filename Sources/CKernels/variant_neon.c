@@ -8,8 +8,11 @@
 #define CK_TARGET
 #define CK_HAS_F16C 0
 #define CK_NF4_MULTIPLY NULL
+#define CK_TILE_ROWS 6
+#define CK_TILE_STRIPS 1
 
 #include "loops.h"
 #include "nf4_neon.h"
+#include "int16_portable.h"
 #include "loops_table.h"
 #endif

@@ -9,7 +9,7 @@ public enum BLAS {
         // OpenBLAS's own threads would compete with ours, and would make sums depend on their number.
         copenblas_end_threads()
         switch KernelVariant.active {
-        case .avx512: _ = copenblas_correct_core("SkylakeX")
+        case .avx512, .avx512vnni: _ = copenblas_correct_core("SkylakeX")
         case .avx2: _ = copenblas_correct_core("Haswell")
         case .portable, .neon: break
         }

@@ -7,11 +7,13 @@ public enum KernelVariant: String, CaseIterable, Sendable {
     case portable
     case avx2
     case avx512
+    /// AVX-512 with VNNI.
+    case avx512vnni
     case neon
 
     /// The variant in use.
     public static var active: KernelVariant {
-        // The names come from the C table, which has these four.
+        // The names come from the C table, which has these.
         KernelVariant(rawValue: String(cString: ck_variant())) ?? .portable
     }
 

@@ -49,6 +49,9 @@ public final class Workspace: @unchecked Sendable {
         case gatedGradient
         /// Gradient of `selected`.
         case selectedGradient
+        /// What a linear layer reads, as int16 with a scale for every 64.
+        case narrowed
+        case narrowedScales
         /// Gradients of a projector's inner and outer values.
         case projectedGradient
         case projectorGradient

@@ -30,7 +30,8 @@ struct Decoder: Sendable {
         self.layers = layers
         finalNorm = RMSNorm(weight: try loader.vector(.finalNorm), epsilon: backbone.normEpsilon)
         head = Linear(
-            weight: backbone.isHeadTied ? embeddings : try loader.weight(.head), outputs: backbone.vocabularySize)
+            weight: backbone.isHeadTied ? embeddings : try loader.weight(.head), outputs: backbone.vocabularySize,
+            arithmetic: loader.arithmetic)
         rotary = RotaryEmbedding(backbone.rope, headSize: backbone.headSize)
     }
 

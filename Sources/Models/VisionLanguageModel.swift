@@ -1,7 +1,7 @@
 public import Architecture
 public import Bytes
 public import Checkpoints
-import Layers
+public import Layers
 public import Tensors
 
 /// A model ready to run: vision tower, projectors, crayon queries and backbone over weights that stay as they are stored.
@@ -24,13 +24,17 @@ public final class VisionLanguageModel: Sendable {
         /// earlier positions keep what they have computed and only their keys turn, as InternLM's published code does:
         /// as fast as ever, but not the same logits.
         public var recomputesPastMaxPositions: Bool
+        /// What products with 4-bit weights are computed in.
+        public var arithmetic: Arithmetic
 
         public init(
-            lowRankSets: [String]? = nil, usesCrayon: Bool = true, recomputesPastMaxPositions: Bool = true
+            lowRankSets: [String]? = nil, usesCrayon: Bool = true, recomputesPastMaxPositions: Bool = true,
+            arithmetic: Arithmetic = .float32
         ) {
             self.lowRankSets = lowRankSets
             self.usesCrayon = usesCrayon
             self.recomputesPastMaxPositions = recomputesPastMaxPositions
+            self.arithmetic = arithmetic
         }
     }
 
@@ -51,7 +55,7 @@ public final class VisionLanguageModel: Sendable {
         source: any ModelSource, options: Options = Options(), learned: LearnedTensors? = nil
     ) throws(CrayonError) {
         let configuration = source.configuration
-        let loader = WeightLoader(source, learned: learned)
+        let loader = WeightLoader(source, learned: learned, arithmetic: options.arithmetic)
         self.configuration = configuration
         self.options = options
         place = source.place

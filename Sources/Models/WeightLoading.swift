@@ -10,11 +10,14 @@ struct WeightLoader {
     let source: any ModelSource
     /// Weights that learn: they stand in for the source's, where they lie.
     let learned: LearnedTensors?
+    /// Of the layers' products with 4-bit weights.
+    let arithmetic: Arithmetic
     private let parameters: [Role: Parameter]
 
-    init(_ source: any ModelSource, learned: LearnedTensors? = nil) {
+    init(_ source: any ModelSource, learned: LearnedTensors? = nil, arithmetic: Arithmetic = .float32) {
         self.source = source
         self.learned = learned
+        self.arithmetic = arithmetic
         parameters = Dictionary(source.configuration.parameters.map { ($0.role, $0) }) { first, _ in first }
     }
 
@@ -50,7 +53,9 @@ struct WeightLoader {
     }
 
     func linear(_ weight: Role, bias: Role? = nil) throws(CrayonError) -> Linear {
-        Linear(weight: try self.weight(weight), bias: try bias.map { role throws(CrayonError) in try row(role) })
+        Linear(
+            weight: try self.weight(weight), bias: try bias.map { role throws(CrayonError) in try row(role) },
+            arithmetic: arithmetic)
     }
 
     func layerNorm(_ weight: Role, _ bias: Role, epsilon: Float) throws(CrayonError) -> LayerNorm {

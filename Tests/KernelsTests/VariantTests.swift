@@ -9,6 +9,8 @@ import Testing
     @Test func gridRuns() { GridRunChecks.run() }
     @Test func vectors() { VectorChecks.run() }
     @Test func panels() { PanelChecks.run() }
+    @Test func strips() { StripChecks.run() }
+    @Test func int16Products() { Int16Checks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
     @Test func adamW() { AdamWChecks.run() }
     @Test func backwardPasses() { BackwardChecks.run() }
@@ -22,6 +24,8 @@ import Testing
         GridRunChecks.run()
         VectorChecks.run()
         PanelChecks.run()
+        StripChecks.run()
+        Int16Checks.run()
         LowRankChecks.run()
         AdamWChecks.run()
         BackwardChecks.run()
@@ -38,6 +42,10 @@ import Testing
 
     @Test(.enabled(if: KernelVariant.available.contains(.avx512))) func avx512() async {
         await #expect(processExitsWith: .success) { Variants.runAll(.avx512) }
+    }
+
+    @Test(.enabled(if: KernelVariant.available.contains(.avx512vnni))) func avx512vnni() async {
+        await #expect(processExitsWith: .success) { Variants.runAll(.avx512vnni) }
     }
 
     @Test(.enabled(if: KernelVariant.available.contains(.neon))) func neon() async {

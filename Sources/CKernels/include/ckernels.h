@@ -16,7 +16,7 @@ extern "C" {
 
 // MARK: Which instructions are used
 
-// Chosen once, when the program starts: the widest of "portable", "avx2", "avx512" and "neon" that the
+// Chosen once, when the program starts: the widest of "portable", "avx2", "avx512", "avx512vnni" and "neon" that the
 // processor has, or what the environment variable CRAYON_KERNELS names.
 const char *ck_variant(void);
 
@@ -80,6 +80,82 @@ void ck_nf4_dequantize(const ck_nf4_tensor *tensor, int64_t start, int64_t count
 // result depends on the variant and the shape only, not on how rows are split over calls.
 void ck_nf4_multiply(
     const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const float *x, float *y);
+
+// MARK: Products with many rows
+
+// A weight's outputs in strips of 16: strips[ceil(outputs / 16)][depth][16], inputs ascending, missing outputs 0.
+enum { CK_STRIP = 16 };
+
+// The most inputs that ck_strip_product takes at a time, and the most outputs of ck_nf4_strips_of_inputs.
+enum { CK_STRIP_DEPTH = 512, CK_STRIP_OUTPUTS = 512 };
+
+// From w[outputs][depth] (a linear layer's weight), rows `stride` apart.
+void ck_strips_of_outputs(const float *w, int64_t stride, int64_t outputs, int64_t depth, float *strips);
+
+// From w[depth][outputs] (the same weight when a gradient goes back through it).
+void ck_strips_of_inputs(const float *w, int64_t stride, int64_t outputs, int64_t depth, float *strips);
+
+// The same from a 4-bit weight with `columns` inputs: outputs first_row ..< + outputs, inputs first_column ..< + depth.
+void ck_nf4_strips_of_outputs(
+    const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t outputs, int64_t first_column,
+    int64_t depth, float *strips);
+
+// Rows first_row ..< + depth and columns first_column ..< + outputs of it, for the gradient.
+void ck_nf4_strips_of_inputs(
+    const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t depth, int64_t first_column,
+    int64_t outputs, float *strips);
+
+// y[r][n] = alpha * (sum over k of x[r][k] strips[n][k]), or added to y where `adds`; depth at most CK_STRIP_DEPTH. Each sum
+// runs over k in ascending order in float32, whatever the number of rows and outputs.
+void ck_strip_product(
+    const float *x, int64_t x_stride, int64_t rows, const float *strips, int64_t outputs, int64_t depth, float alpha,
+    bool adds, float *y, int64_t y_stride);
+
+// MARK: Products of NF4 weights with x in int16
+//
+// NF4's levels as integers, x as integers with a scale for every 64 values: 64 products are summed exactly in int32 and then
+// scaled. Twice the rate of float32 where the processor multiplies pairs of int16, and 32 bytes of codes take a few
+// instructions.
+
+// Values that share a scale, and the most inputs of a call of ck_nf4_int16_strips; the first divides the second.
+enum { CK_INT16_BLOCK = 64, CK_INT16_DEPTH = 1024 };
+
+// The longest row of a weight that ck_nf4_multiply_int16 takes.
+enum { CK_INT16_COLUMNS = 1 << 17 };
+
+// Rows of x as int16: value = q * scales[row][k / 64].
+typedef struct {
+    const int16_t *q;  // rows `stride` apart
+    int64_t stride;
+    const float *scales;  // rows `scale_stride` apart
+    int64_t scale_stride;
+} ck_int16_rows_view;
+
+// q[r][k] = round(x[r][k] / scale), scales[r][depth / 64], with the least scale of a block for which no q leaves int16 and no
+// sum of 64 products with levels of at most `most` leaves int32. A block that holds NaN or infinity has the scale NaN. `depth`
+// is a multiple of 64; scales lie one row behind the other. With `for_row_products` the values of a block are in the order that
+// ck_nf4_multiply_int16 of this variant wants.
+void ck_int16_rows(
+    const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, bool for_row_products, int16_t *q,
+    int64_t q_stride, float *scales);
+
+// Outputs first_row ..< + outputs, inputs first_column ..< + depth of a weight with `columns` inputs, as strips of pairs of
+// inputs: strips[ceil(outputs / 16)][depth / 2][16][2], scales[ceil(outputs / 16)][depth / 64][16], each times `unit`.
+// `levels` are the tensor's map / unit as integers. The tensor's block and `columns`, first_column and depth are multiples of
+// 64, columns is one of the block; depth is at most CK_INT16_DEPTH.
+void ck_nf4_int16_strips(
+    const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t outputs, int64_t first_column,
+    int64_t depth, const int16_t *levels, float unit, int16_t *strips, float *scales);
+
+// As ck_strip_product; x begins at the strips' first input.
+void ck_int16_product(
+    const ck_int16_rows_view *x, int64_t rows, const int16_t *strips, const float *scales, int64_t outputs,
+    int64_t depth, float alpha, bool adds, float *y, int64_t y_stride);
+
+// y[r] = sum over c of W[first_row + r][c] x[c], x by ck_int16_rows for row products. Conditions as for the strips.
+void ck_nf4_multiply_int16(
+    const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const int16_t *levels, float unit,
+    const int16_t *q, const float *q_scales, float *y);
 
 // MARK: A change of 4-bit weights, rounded onto their own grid
 

@@ -1,5 +1,5 @@
-import ArgumentParser
-import CrayonKit
+public import ArgumentParser
+public import CrayonKit
 import Foundation
 
 struct Run: ParsableCommand {
@@ -85,7 +85,7 @@ struct Run: ParsableCommand {
             if !common.quiet { for warning in picture.warnings { Output.warn("\(path): \(warning)") } }
             pictures.append(picture)
         }
-        let chat = try ChatSession(source: source, options: parts.options, template: try parts.promptTemplate())
+        let chat = try ChatSession(source: source, options: parts.options(.int16), template: try parts.promptTemplate())
         if stats { Output.note("model ready after \(Format.duration(tenths: ContinuousClock.now - start))") }
         if let question {
             try ask(question, pictures: pictures, chat)
@@ -127,7 +127,7 @@ struct Run: ParsableCommand {
         }
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let sheet = try AnswerSheet(
-            asking: questions, of: source, options: parts.options, template: try parts.promptTemplate(),
+            asking: questions, of: source, options: parts.options(.int16), template: try parts.promptTemplate(),
             generation: generation.options
         ) { _, done in
             display.update(label: "questions", done: done, total: questions.questions.count, unit: .items)
@@ -210,8 +210,18 @@ struct RunParts: ParsableArguments {
         name: .long, help: ArgumentHelp("A built-in prompt template in place of the model's own.", valueName: "name"))
     var template: String?
 
-    var options: VisionLanguageModel.Options {
-        .init(lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon)
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What products with 4-bit weights are computed in: int16 (fast; a relative error of about 1e-4) or float32. By default int16 to answer, float32 to measure."
+        ))
+    var arithmetic: Arithmetic?
+
+    /// - Parameter usual: the arithmetic where none is chosen.
+    func options(_ usual: Arithmetic) -> VisionLanguageModel.Options {
+        .init(
+            lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon, arithmetic: arithmetic ?? usual
+        )
     }
 
     func promptTemplate() throws -> PromptTemplate? { try PromptTemplate.named(template) }
@@ -220,6 +230,8 @@ struct RunParts: ParsableArguments {
         if noSets, !sets.isEmpty { throw ValidationError("--no-sets and --set contradict each other.") }
     }
 }
+
+extension Arithmetic: ExpressibleByArgument {}
 
 /// An answer as `--json` prints it.
 private struct AnswerOutput: Encodable {

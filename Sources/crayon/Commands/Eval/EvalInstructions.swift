@@ -48,7 +48,7 @@ struct EvalInstructions: ParsableCommand {
         let source = try openModel(path: model)
         let mixture = try data.sources(seed: seed).open(for: source.configuration)
         let subject = try ModelUnderTest(
-            source: source, options: parts.options, template: parts.promptTemplate(),
+            source: source, options: parts.options(.float32), template: parts.promptTemplate(),
             tellsMaps: parts.noCrayon || noMaps ? false : nil, name: model)
         var examples: [Example] = []
         for set in mixture.datasets {

@@ -67,14 +67,15 @@ struct EvalOptions: ParsableArguments {
             try ask(
                 questions,
                 ModelUnderTest(
-                    source: source, options: parts.options, template: parts.promptTemplate(),
+                    source: source, options: parts.options(.float32), template: parts.promptTemplate(),
                     tellsMaps: parts.noCrayon || noMaps ? false : nil,
                     name: name(model, sets: parts.sets, noSets: parts.noSets, noCrayon: parts.noCrayon)))
         ]
         if hasSecond {
             let path = against ?? model
             let options = VisionLanguageModel.Options(
-                lowRankSets: againstNoSets ? [] : againstSets.isEmpty ? nil : againstSets, usesCrayon: !againstNoCrayon)
+                lowRankSets: againstNoSets ? [] : againstSets.isEmpty ? nil : againstSets, usesCrayon: !againstNoCrayon,
+                arithmetic: parts.arithmetic ?? .float32)
             scores.append(
                 try ask(
                     questions,

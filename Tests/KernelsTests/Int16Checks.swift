@@ -1,0 +1,167 @@
+import Kernels
+import Testing
+
+/// Products in integers against what the integers mean, in double, for whichever variant is active.
+enum Int16Checks {
+    static func run() {
+        narrowing()
+        for (outputs, width, blockSize) in [(1, 64, 64), (5, 128, 64), (16, 192, 64), (35, 1344, 64), (50, 1280, 256)] {
+            products(outputs: outputs, width: width, blockSize: blockSize)
+        }
+    }
+
+    /// Values come back to half a unit, and no sum of products of a block can leave int32.
+    private static func narrowing() {
+        var generator = SeededGenerator(seed: 81)
+        let most = Int16Levels.nf4!.largest
+        var spike = [Float](repeating: 1e-3, count: 64)
+        spike[17] = -900
+        let blocks: [[Float]] = [
+            generator.floats(64), [Float](repeating: 3, count: 64), [Float](repeating: -1e30, count: 64), spike,
+            [Float](repeating: 0, count: 64), [Float](repeating: 1e-40, count: 64), generator.floats(64, in: 0...1e-20),
+        ]
+        let (q, scales) = narrow(blocks.flatMap(\.self), rows: 1, columns: 64 * blocks.count, most: most)
+        for (index, block) in blocks.enumerated() {
+            let own = q[index * 64..<(index + 1) * 64]
+            let sum = own.reduce(0) { $0 + Int64($1).magnitude }
+            #expect(sum * UInt64(most) <= UInt64(Int32.max))
+            for (value, integer) in zip(block, own) {
+                let back = Double(integer) * Double(scales[index])
+                #expect((back - Double(value)).magnitude <= max(0.501 * Double(scales[index]), 1e-33))
+            }
+        }
+        for bad: Float in [.nan, .infinity, -.infinity] {
+            var values = generator.floats(128)
+            values[70] = bad
+            let (_, scales) = narrow(values, rows: 1, columns: 128, most: most)
+            #expect(scales[0].isFinite && scales[1].isNaN)
+        }
+    }
+
+    private static func products(outputs: Int, width: Int, blockSize: Int) {
+        var generator = SeededGenerator(seed: UInt64(82 + outputs))
+        let weight = QuantizedSample(outputs * width, blockSize: blockSize, using: &generator)
+        let levels = Int16Levels.nf4!
+        let rows = 15
+        let x = generator.floats(rows * width)
+        let (q, scales) = narrow(x, rows: rows, columns: width, most: levels.largest)
+        let stride = Int16Product.stride(columns: width)
+
+        /// What the integers mean, and the sum of the magnitudes.
+        func exact(_ row: Int, _ output: Int) -> (sum: Double, size: Double) {
+            var (sum, size) = (0.0, 0.0)
+            for k in 0..<width {
+                let element = output * width + k
+                let byte = weight.codes[element / 2]
+                let code = element % 2 == 0 ? byte >> 4 : byte & 15
+                let w =
+                    Double(levels.values[Int(code)]) * Double(levels.unit) * Double(weight.absmax[element / blockSize])
+                let term = w * Double(q[row * stride + k]) * Double(scales[row * (width / 64) + k / 64])
+                sum += term
+                size += term.magnitude
+            }
+            return (sum, size)
+        }
+
+        for count in [1, 2, 3, 5, 8, 15] {
+            let before = (0..<count * outputs).map { Float($0 % 5) }
+            var y = [Float](repeating: .nan, count: before.count)
+            multiply(
+                weight, levels, q, scales, rows: count, outputs: outputs, width: width, alpha: 1, adds: false, into: &y)
+            var added = before
+            multiply(
+                weight, levels, q, scales, rows: count, outputs: outputs, width: width, alpha: -0.5, adds: true,
+                into: &added)
+            for row in 0..<count {
+                for output in 0..<outputs {
+                    let (sum, size) = exact(row, output)
+                    let at = row * outputs + output
+                    #expect((Double(y[at]) - sum).magnitude < 1e-6 * size)
+                    #expect((Double(added[at]) - Double(before[at]) + 0.5 * sum).magnitude < 1e-6 * (size + 5))
+                }
+            }
+        }
+        rowProducts(weight, levels, x, outputs: outputs, width: width, exact: exact)
+    }
+
+    /// One row at a time, from values in the order that the variant wants.
+    private static func rowProducts(
+        _ weight: QuantizedSample, _ levels: Int16Levels, _ x: [Float], outputs: Int, width: Int,
+        exact: (Int, Int) -> (sum: Double, size: Double)
+    ) {
+        let (q, scales) = narrow(x, rows: 3, columns: width, most: levels.largest, forRows: true)
+        let stride = Int16Product.stride(columns: width)
+        for row in 0..<3 {
+            for first in 0..<min(outputs, 3) {
+                var y = [Float](repeating: .nan, count: outputs - first)
+                weight.withView {
+                    $0.multiply(
+                        columns: width, rows: first..<outputs, levels: levels, int16: Array(q[(row * stride)...]),
+                        scales: Array(scales[(row * width / 64)...]), into: &y)
+                }
+                for output in first..<outputs {
+                    let (sum, size) = exact(row, output)
+                    #expect((Double(y[output - first]) - sum).magnitude < 1e-6 * size)
+                }
+            }
+        }
+    }
+
+    private static func narrow(
+        _ x: [Float], rows: Int, columns: Int, most: Int32, forRows: Bool = false
+    ) -> (q: [Int16], scales: [Float]) {
+        var q = [Int16](repeating: 0, count: rows * Int16Product.stride(columns: columns))
+        var scales = [Float](repeating: 0, count: rows * columns / 64)
+        Int16Product.narrow(
+            x, stride: columns, rows: rows, columns: columns, largestLevel: most, forRows: forRows, into: &q,
+            scales: &scales)
+        return (q, scales)
+    }
+
+    private static func multiply(
+        _ weight: QuantizedSample, _ levels: Int16Levels, _ q: [Int16], _ scales: [Float], rows: Int, outputs: Int,
+        width: Int, alpha: Float, adds: Bool, into y: inout [Float]
+    ) {
+        for start in Swift.stride(from: 0, to: width, by: Int16Product.largestDepth) {
+            let columns = start..<min(start + Int16Product.largestDepth, width)
+            let room = StripProduct.elements(outputs: outputs, depth: columns.count)
+            var strips = [Int16](repeating: 0, count: room)
+            var stripScales = [Float](repeating: 0, count: room / 64)
+            weight.withView {
+                $0.int16Strips(
+                    width: width, rows: 0..<outputs, columns: columns, levels: levels, into: &strips,
+                    scales: &stripScales)
+            }
+            Int16Product.multiply(
+                q, scales: scales, columns: width, rows: rows, first: start, depth: columns.count, strips: strips,
+                stripScales: stripScales, outputs: outputs, alpha: alpha, adds: adds || start > 0, into: &y,
+                yStride: outputs)
+        }
+    }
+}
+
+@Suite struct Int16LevelTests {
+    /// The levels' own rounding and what is left for the other factor, both in parts of the root mean square.
+    @Test func nf4() throws {
+        let levels = try #require(Int16Levels.nf4)
+        var (error, size) = (0.0, 0.0)
+        for (level, value) in zip(NF4Kernel.map, levels.values) {
+            let difference = Double(value) * Double(levels.unit) - Double(level)
+            error += difference * difference
+            size += Double(level * level)
+        }
+        #expect((error / size).squareRoot() < 5e-5)
+        #expect(levels.largest == levels.values.map { abs(Int32($0)) }.max())
+        // 64 values of 4,096 on the average fit.
+        #expect(Int64(levels.largest) * 64 * 4096 <= Int64(Int32.max))
+    }
+
+    @Test func othersAndNone() throws {
+        let map = (0..<16).map { Float($0 - 9) * 3.5 }
+        let levels = try #require(Int16Levels(map))
+        for (level, value) in zip(map, levels.values) { #expect(abs(Float(value) * levels.unit - level) < 1e-3) }
+        #expect(Int16Levels([Float](repeating: 0, count: 16)) == nil)
+        #expect(Int16Levels([Float](repeating: .nan, count: 16)) == nil)
+        #expect(Int16Levels([1, 2]) == nil)
+    }
+}
