@@ -39,7 +39,7 @@ struct Int16Weight: Sendable {
             if isDirect {
                 multiplyRows(q, stride: stride, scales: scales, outputs: outputs, into: y)
             } else {
-                TiledProduct(x, outputs: outputs, width: Int16Weight.tileOutputs).forEach { tile, part in
+                TiledProduct(x, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
                     multiplyTile(
                         tile, q + part.lowerBound * stride, scales: scales.rows(part), into: y.rows(part),
                         workspace: workspace)

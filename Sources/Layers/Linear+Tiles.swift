@@ -9,7 +9,7 @@ extension Linear {
 
     /// `y = scale x W^T`, or that added to `y`.
     func multiplyTiles(_ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace) {
-        TiledProduct(x, outputs: outputs, width: Linear.tileOutputs).forEach { rows, part in
+        TiledProduct(x, outputs: outputs, width: Linear.tileOutputs).run { rows, part in
             multiplyTile(rows, x.rows(part), scale: scale, adds: adds, into: y.rows(part), workspace: workspace)
         }
     }
@@ -42,7 +42,7 @@ extension Linear {
         _ dy: MatrixView, scale: Float = 1, adds: Bool = false, into dx: MatrixView, workspace: Workspace
     ) {
         precondition(dy.columns == outputs && dx.columns == inputs && dy.rows == dx.rows)
-        TiledProduct(dy, outputs: inputs, width: Linear.tileOutputs).forEach { columns, part in
+        TiledProduct(dy, outputs: inputs, width: Linear.tileOutputs).run { columns, part in
             inputGradientTile(
                 columns, dy.rows(part), scale: scale, adds: adds, into: dx.rows(part), workspace: workspace)
         }
@@ -83,7 +83,7 @@ struct TiledProduct {
         parts = max(1, min((8 + tiles - 1) / max(tiles, 1), rows / 128))
     }
 
-    func forEach(_ body: (_ outputs: Range<Int>, _ rows: Range<Int>) -> Void) {
+    func run(_ body: (_ outputs: Range<Int>, _ rows: Range<Int>) -> Void) {
         Parallel.forEach(count: tiles * parts) { task in
             let (tile, part) = task.quotientAndRemainder(dividingBy: parts)
             body(

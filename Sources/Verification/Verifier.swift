@@ -2,6 +2,7 @@ import BundleFormat
 public import Bytes
 public import Checkpoints
 import Foundation
+public import Layers
 import Models
 import Tensors
 
@@ -27,15 +28,18 @@ public struct Verifier: Sendable {
         public var source: CheckpointModel?
         /// Whether probes that the bundle carries are run.
         public var runsStoredProbes: Bool
+        /// What the model's products with 4-bit weights are computed in. The source's are float32.
+        public var arithmetic: Arithmetic
 
         public init(
             probes: [String] = [], tolerance: Double? = nil, source: CheckpointModel? = nil,
-            runsStoredProbes: Bool = true
+            runsStoredProbes: Bool = true, arithmetic: Arithmetic = .float32
         ) {
             self.probes = probes
             self.tolerance = tolerance
             self.source = source
             self.runsStoredProbes = runsStoredProbes
+            self.arithmetic = arithmetic
         }
     }
 
@@ -90,7 +94,7 @@ public struct Verifier: Sendable {
 
         result.numbers = try NumberCheck(source: model).run { report(Progress(stage: .numbers, done: $0, total: $1)) }
 
-        let network = try VisionLanguageModel(source: model)
+        let network = try VisionLanguageModel(source: model, options: .init(arithmetic: options.arithmetic))
         var probes: [NamedProbe] = []
         if let bundle, options.runsStoredProbes { probes += try storedProbes(of: bundle) }
         for file in options.probes {

@@ -147,12 +147,14 @@ struct ShortenedSource: ModelSource {
 
 @Suite(.serialized) struct ThreadCountTests {
     /// The same bytes whatever the number of threads, for prefill, pictures and single steps, dense and 4-bit.
-    @Test(arguments: [false, true]) func sameBytes(isQuantized: Bool) throws {
+    @Test(arguments: [(false, Arithmetic.float32), (true, .float32), (true, .int16)])
+    func sameBytes(isQuantized: Bool, arithmetic: Arithmetic) throws {
         let before = Parallel.threadCount
         defer { Parallel.threadCount = before }
         let test = try #require(Case.all.first { $0.name == "golden" })
         let source = try test.open()
-        let model = try VisionLanguageModel(source: isQuantized ? QuantizedSource(source) : source)
+        let model = try VisionLanguageModel(
+            source: isQuantized ? QuantizedSource(source) : source, options: .init(arithmetic: arithmetic))
         let probe = try Probe(SafetensorsFile(path: Fixtures.path(test.probes[0].file)), for: source.configuration)
         var results: [[Float]] = []
         for threads in [1, 2, 5] {

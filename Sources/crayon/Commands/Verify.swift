@@ -40,6 +40,11 @@ struct Verify: ParsableCommand {
             valueName: "checkpoint"))
     var source: String?
 
+    @Option(
+        name: .long,
+        help: "What products with 4-bit weights are computed in: float32, or int16, in which crayon run computes.")
+    var arithmetic = Arithmetic.float32
+
     @OptionGroup(title: "Source") var model: ModelOptions
     @OptionGroup var common: CommonOptions
 
@@ -54,7 +59,9 @@ struct Verify: ParsableCommand {
         let original = try source.map { path in
             try model.open(checkpoint: model.hasParts ? nil : path, backbone: model.hasParts ? path : nil)
         }
-        let verifier = Verifier(options: .init(probes: probe, tolerance: tolerance, source: original)) { progress in
+        let options = Verifier.Options(
+            probes: probe, tolerance: tolerance, source: original, arithmetic: arithmetic)
+        let verifier = Verifier(options: options) { progress in
             display.update(
                 label: progress.stage.rawValue, done: progress.done, total: progress.total,
                 unit: progress.stage == .digests ? .bytes : .items)
