@@ -33,7 +33,10 @@ let package = Package(
     name: "crayon",
     products: [
         .executable(name: "crayon", targets: ["crayon"]),
+        .executable(name: "crayon-bench", targets: ["crayon-bench"]),
         .library(name: "CrayonKit", targets: ["CrayonKit"]),
+        // Preloaded into the command by tests that count its allocations.
+        .library(name: "CCounts", type: .dynamic, targets: ["CCounts"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -115,17 +118,32 @@ let package = Package(
                 "Images", "Layers", "Models", "Inference",
             ]),
 
-        // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.
+        layer(
+            "Benchmarking",
+            [
+                "Bytes", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat", "Layers",
+                "Models", "Conversion",
+            ]),
+
+        // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command, `crayon-bench` times it all.
         layer(
             "CrayonKit",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "LinearAlgebra", "Quantization", "Checkpoints",
                 "BundleFormat", "Tokenization", "Images", "Plots", "Collectives", "Layers", "Models", "Inference",
                 "Datasets",
-                "Evaluation", "Conversion", "Adapters", "Training", "Verification",
+                "Evaluation", "Conversion", "Adapters", "Training", "Verification", "Benchmarking",
             ]),
         .executableTarget(
             name: "crayon",
+            dependencies: [
+                "CrayonKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "crayon-bench",
             dependencies: [
                 "CrayonKit",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -183,6 +201,10 @@ let package = Package(
             ["Architecture", "Bytes", "Checkpoints", "Collectives", "JSON", "Kernels", "Models", "Tensors"],
             fixtures: true
         ),
+        tests(
+            "Benchmarking",
+            ["Architecture", "Bytes", "Checkpoints", "Tensors"]),
+        .target(name: "CCounts", path: "Tests/CCounts"),
         // The library as a program sees it.
         .testTarget(name: "LibraryTests", dependencies: ["CrayonKit"], swiftSettings: swiftSettings),
         // Run the built command, which `swift build --build-tests` puts beside them.

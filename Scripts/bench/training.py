@@ -156,6 +156,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--vocabulary", type=int, default=92544)
+    parser.add_argument("--json", type=Path, help="write the figures here, too")
     arguments = parser.parse_args()
     tokenizer = Path(__file__).resolve().parents[1] / "sample" / "checkpoint" / "tokenizer.model"
     with tempfile.TemporaryDirectory() as scratch:
@@ -188,6 +189,11 @@ def main() -> None:
         print(f"{name:34} {peers:8.2f} {spread:>15} {memory['peer'] / 1e9:6.2f} GB {other_loss:11.5f}")
         share = memory["crayon"] / memory["peer"]
         print(f"{peers / mine:.2f} times as fast, {share:.2f} of the memory; load {os.getloadavg()[0]:.2f} at the end")
+        if arguments.json:
+            crayons = {"seconds": ours, "peak_bytes": memory["crayon"], "anonymous_bytes": memory["anonymous"]}
+            report = {"layers": arguments.layers, "tokens": len(tokens), "threads": arguments.threads, "crayon": crayons}
+            report["peer"] = {"seconds": theirs, "peak_bytes": memory["peer"], "dtype": arguments.dtype}
+            arguments.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 @_exported public import Adapters
 @_exported public import Architecture
+@_exported public import Benchmarking
 @_exported public import BundleFormat
 @_exported public import Bytes
 @_exported public import Checkpoints

@@ -1,0 +1,90 @@
+import Foundation
+import Testing
+
+/// `crayon bench` and `crayon-bench`: what they print and count, never how fast.
+@Suite struct BenchTests {
+    private static let small = ["--prompt", "16", "--generate", "8", "--repetitions", "3", "--threads", "2"]
+
+    /// `crayon bench` of the sample as JSON, with the counting library in it where the test asks for it.
+    private func bench(_ more: [String], counts: Bool = false) throws -> [String: Any] {
+        let process = Command.process(["bench", try SampleBundle.path.get()] + Self.small + ["--json"] + more)
+        if counts {
+            let library = URL(filePath: Command.path).deletingLastPathComponent().appending(path: "libCCounts.so").path
+            try #require(FileManager.default.fileExists(atPath: library))
+            process.environment?["LD_PRELOAD"] = library
+        }
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let data = output.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        return try #require(JSONSerialization.jsonObject(with: data) as? [String: Any])
+    }
+
+    @Test func reportsEveryTest() throws {
+        let report = try bench([])
+        for key in [
+            "model", "kind", "bytes", "parameters", "threads", "kernels", "weight_bytes_per_token", "read_bandwidth",
+        ] {
+            #expect(report[key] != nil, "\(key)")
+        }
+        #expect(report["kind"] as? String == "collavo NF4")
+        #expect(report["threads"] as? Int == 2)
+        let tests = try #require(report["tests"] as? [[String: Any]])
+        #expect(tests.map { $0["name"] as? String } == ["pp16", "tg8"])
+        #expect(tests.map { $0["tokens"] as? Int } == [16, 8])
+        #expect(tests.allSatisfy { ($0["seconds"] as? [Double])?.count == 3 })
+        #expect(tests.allSatisfy { $0["tokens_per_second"] is Double && $0["deviation"] is Double })
+        #expect(tests[0]["share_of_bandwidth"] == nil && tests[1]["share_of_bandwidth"] is Double)
+        // Nobody counted.
+        #expect(tests.allSatisfy { $0["allocated_bytes"] == nil })
+    }
+
+    @Test func printsATable() throws {
+        let found = try Command(["bench", SampleBundle.path.get(), "--quiet"] + Self.small + ["--prompt", "0"])
+        #expect(found.status == 0 && found.errors.isEmpty)
+        let lines = found.output.split(separator: "\n")
+        #expect(lines.count == 3 && lines[0].contains("t/s") && lines[2].contains("tg8"))
+    }
+
+    @Test func refusesNothingToDo() throws {
+        let found = try Command("bench", "model.crayon", "--prompt", "0", "--generate", "0")
+        #expect(found.status == 2 && found.errors.contains("nothing to time"))
+    }
+
+    @Test func benchmarksAreListed() throws {
+        let process = Process()
+        process.executableURL = URL(filePath: Command.path).deletingLastPathComponent().appending(path: "crayon-bench")
+        process.arguments = ["--list", "--only", "jobs"]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
+        for name in ["tg32", "pp512", "pp1300", "clip", "open", "ready", "quantize-file"] {
+            #expect(text.contains("\n\(name) "), "\(name)")
+        }
+    }
+
+    #if os(Linux)
+        /// Bytes that a token of the sample asks of the allocator, at most: tasks that are handed to other threads, and no
+        /// activations. It takes 7 to 8 thousand today, as threads come; the number may only fall.
+        private static let bytesPerToken = 10_240
+
+        /// After the first run nothing but a step's own few objects is allocated, as much for the last token as for the first, and
+        /// no thread is started.
+        @Test func decodingAllocatesLittleAndStartsNoThread() throws {
+            func decoding(tokens: Int) throws -> (bytes: Int, threads: Int) {
+                let more = ["--prompt", "0", "--generate", "\(tokens)", "--repetitions", "2"]
+                let tests = try #require(try bench(more, counts: true)["tests"] as? [[String: Any]])
+                let bytes = try #require(tests[0]["allocated_bytes"] as? Int)
+                return (bytes / (2 * tokens), try #require(tests[0]["started_threads"] as? Int))
+            }
+            let (short, long) = (try decoding(tokens: 8), try decoding(tokens: 48))
+            #expect(short.threads == 0 && long.threads == 0)
+            #expect(short.bytes <= Self.bytesPerToken && long.bytes <= Self.bytesPerToken)
+        }
+    #endif
+}
