@@ -1,5 +1,6 @@
 // The table of one variant, after loops.h and the variant's NF4 kernels.
 #include "loops_keep.h"
+#include "loops_quantize.h"
 
 const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .name = CK_VARIANT_NAME,
@@ -9,6 +10,7 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .f32_to_bf16 = CK_NAME(f32_to_bf16),
     .absmax_bits = CK_NAME(absmax_bits),
     .nf4_encode = CK_NAME(nf4_encode),
+    .nf4_quantize64 = CK_NAME(nf4_quantize64),
     .nf4_decode = CK_NAME(nf4_decode),
     .scales = CK_NAME(scales),
     .dynamic8_decode = CK_NAME(dynamic8_decode),

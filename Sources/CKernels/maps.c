@@ -1,6 +1,8 @@
 // The constant tables of the two codings.
 #include "table.h"
 
+#include <math.h>
+
 // NormalFloat4 (Dettmers et al. 2023, appendix E), as float32.
 const float ck_nf4_map[16] = {
     -1.0f, -0.696192801f, -0.525073051f, -0.394917488f,
@@ -15,6 +17,17 @@ const float ck_nf4_thresholds[15] = {
     -0.234607399f, -0.137911737f, -0.0455250181f, 0.0397901498f,
     0.120255247f, 0.203521252f, 0.292013764f, 0.389312536f,
     0.501663446f, 0.64278692f, 0.861478448f,
+};
+
+// -1 ... 1 in 32 cells of 1/16: the threshold in each, and how many lie below it.
+const float ck_nf4_cell_thresholds[32] = {
+    INFINITY, INFINITY, -0.848096371f, INFINITY, INFINITY, INFINITY, -0.610632896f, INFINITY,
+    -0.45999527f, INFINITY, -0.33967942f, INFINITY, -0.234607399f, -0.137911737f, INFINITY, -0.0455250181f,
+    0.0397901498f, 0.120255247f, INFINITY, 0.203521252f, 0.292013764f, INFINITY, 0.389312536f, INFINITY,
+    0.501663446f, INFINITY, 0.64278692f, INFINITY, INFINITY, 0.861478448f, INFINITY, INFINITY,
+};
+const int32_t ck_nf4_cell_codes[32] = {
+    0, 0, 0, 1, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5, 6, 6, 7, 8, 9, 9, 10, 11, 11, 12, 12, 13, 13, 14, 14, 14, 15, 15,
 };
 
 // The signed dynamic map (Dettmers et al. 2021): for i = 0 ... 6 the means of neighbours in linspace(0.1, 1, 2^i + 1),

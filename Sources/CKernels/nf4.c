@@ -6,9 +6,6 @@
 
 enum { MAX_BLOCK = 4096, SCRATCH = 1024 };
 
-// bitsandbytes clamps a block's absmax to this before it divides; a denormal.
-static const float least_absmax = 1e-38f;
-
 static int64_t first_not_finite(const float *x, int64_t count) {
     for (int64_t i = 0; i < count; i++)
         if ((ck_bits(x[i]) & 0x7f800000) == 0x7f800000) return i;
@@ -18,7 +15,7 @@ static int64_t first_not_finite(const float *x, int64_t count) {
 // A partial block: true division, and the clamped absmax is what is stored.
 static void quantize_partial(const float *x, int64_t count, float absmax, uint8_t *codes, float *stored) {
     float scaled[MAX_BLOCK];
-    float divisor = absmax < least_absmax ? least_absmax : absmax;
+    float divisor = absmax < CK_LEAST_ABSMAX ? CK_LEAST_ABSMAX : absmax;
     for (int64_t i = 0; i < count; i++) scaled[i] = x[i] / divisor;
     scaled[count] = 0;  // pads an odd count
     ck_kernels.nf4_encode(scaled, count + (count & 1), 1.0f, codes);
@@ -31,7 +28,7 @@ void ck_nf4_quantize_block(
     if (size < block) {
         quantize_partial(x, size, most, codes, absmax);
     } else {
-        ck_kernels.nf4_encode(x, size, 1.0f / (most < least_absmax ? least_absmax : most), codes);
+        ck_kernels.nf4_encode(x, size, 1.0f / (most < CK_LEAST_ABSMAX ? CK_LEAST_ABSMAX : most), codes);
         *absmax = most;
     }
 }
@@ -41,7 +38,16 @@ int64_t ck_nf4_quantize(
     float converted[MAX_BLOCK];
     const int64_t bytes = type == CK_F32 ? 4 : 2;
     const bool in_place = type == CK_F32 && (uintptr_t)source % 4 == 0;
-    for (int64_t start = 0; start < count; start += block, codes += block / 2, absmax++) {
+    int64_t start = 0;
+    if (block == 64) {
+        // What the run leaves goes on below: a partial block, or one that is not finite, for its index.
+        const int64_t whole = count / block, bad = ck_kernels.nf4_quantize64(source, type, whole, codes, absmax);
+        const int64_t done = bad < 0 ? whole : bad;
+        start = done * block;
+        codes += start / 2;
+        absmax += done;
+    }
+    for (; start < count; start += block, codes += block / 2, absmax++) {
         const int64_t size = count - start < block ? count - start : block;
         const void *at = (const char *)source + start * bytes;
         const float *x = at;

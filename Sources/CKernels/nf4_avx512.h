@@ -13,13 +13,47 @@ CK_INLINE __m512i nf4_codes16(__m512 x, __m512 thresholds) {
     return code;
 }
 
+// NF4's codes by position: -1 ... 1 in 32 cells, none of which has more than one threshold, nor one so
+// near to its edge that the rounding of the position could matter.
+typedef struct {
+    __m512 low, high;         // the threshold in each cell, or infinity
+    __m512i low_code, high_code;  // thresholds below the cell
+} cells;
+
+CK_INLINE cells load_cells(void) {
+    return (cells){
+        _mm512_loadu_ps(ck_nf4_cell_thresholds), _mm512_loadu_ps(ck_nf4_cell_thresholds + 16),
+        _mm512_loadu_si512(ck_nf4_cell_codes), _mm512_loadu_si512(ck_nf4_cell_codes + 16)};
+}
+
+CK_INLINE __m512i nf4_cell_codes16(__m512 x, const cells *t) {
+    const __m512 sixteen = _mm512_set1_ps(16);
+    const __m512 place = _mm512_fmadd_ps(x, sixteen, sixteen);
+    const __m512i cell = _mm512_cvttps_epi32(_mm512_min_ps(place, _mm512_set1_ps(31)));
+    const __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_permutex2var_ps(t->low, cell, t->high), _CMP_GT_OQ);
+    const __m512i code = _mm512_permutex2var_epi32(t->low_code, cell, t->high_code);
+    return _mm512_mask_add_epi32(code, above, code, _mm512_set1_epi32(1));
+}
+
 CK_KERNEL void CK_NAME(nf4_encode)(const float *x, int64_t count, float reciprocal, uint8_t *codes) {
     const __m512 r = _mm512_set1_ps(reciprocal);
-    const __m512 thresholds = _mm512_maskz_loadu_ps(0x7fff, ck_nf4_thresholds);
-    for (int64_t i = 0; i < count; i += 16) {
+    const cells t = load_cells();
+    int64_t i = 0;
+    for (; i + 32 <= count; i += 32) {
+        const __m512i a = nf4_cell_codes16(_mm512_mul_ps(_mm512_loadu_ps(x + i), r), &t);
+        const __m512i b = nf4_cell_codes16(_mm512_mul_ps(_mm512_loadu_ps(x + i + 16), r), &t);
+        // Words by fours: of a and of b in turn; a pair's even element is the low one.
+        const __m512i words = _mm512_packus_epi32(a, b);
+        const __m512i pairs = _mm512_or_si512(_mm512_slli_epi32(words, 4), _mm512_srli_epi32(words, 16));
+        // The low byte of each 32 bits, and the pairs of a before those of b.
+        const __m128i mixed = _mm512_cvtepi32_epi8(pairs);
+        const __m128i order = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+        _mm_storeu_si128((__m128i *)(codes + i / 2), _mm_shuffle_epi8(mixed, order));
+    }
+    for (; i < count; i += 16) {
         int64_t left = count - i;
         __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
-        __m512i c = nf4_codes16(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), r), thresholds);
+        __m512i c = nf4_cell_codes16(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x + i), r), &t);
         // In each 64 bits the even element is low and the odd one high.
         __m512i pairs = _mm512_or_si512(_mm512_slli_epi64(c, 4), _mm512_srli_epi64(c, 32));
         __mmask8 bytes = left >= 16 ? 0xff : (__mmask8)((1u << left / 2) - 1);

@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+// bitsandbytes clamps a block's absmax to this before it divides; a denormal.
+#define CK_LEAST_ABSMAX 1e-38f
+
 // Sums of squared distances: of what a block has, and of what it would have under another scale.
 typedef struct {
     double before, after;
@@ -22,8 +25,11 @@ typedef struct {
 
     // The largest |x| as its bits: 0x7f800000 and more say that something is not finite.
     uint32_t (*absmax_bits)(const float *x, int64_t count);
-    // codes[count / 2] of x * reciprocal; count is even.
+    // codes[count / 2] of x * reciprocal, which lies in -1 ... 1; count is even.
     void (*nf4_encode)(const float *x, int64_t count, float reciprocal, uint8_t *codes);
+    // As ck_nf4_quantize, of whole blocks of 64. Returns the first block that is not finite, or -1.
+    int64_t (*nf4_quantize64)(
+        const void *source, ck_type type, int64_t blocks, uint8_t *codes, float *absmax);
     // target[count] = map[code] * scale; count is even.
     void (*nf4_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
     // scales[count] = float32(map[codes[i]] * absmax) + offset, both rounded.
@@ -124,6 +130,10 @@ extern const ck_table ck_table_neon;
 
 // Thresholds between neighbouring NF4 values: the float32 midpoints.
 extern const float ck_nf4_thresholds[15];
+
+// -1 ... 1 in 32 cells of 1/16: the one threshold in each (infinity for none), and the number of those below it.
+extern const float ck_nf4_cell_thresholds[32];
+extern const int32_t ck_nf4_cell_codes[32];
 
 // A block of ck_nf4_quantize: `size` elements whose largest magnitude has these bits, all finite.
 void ck_nf4_quantize_block(
