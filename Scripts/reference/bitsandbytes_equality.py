@@ -355,7 +355,7 @@ def main():
     parser.add_argument("--blocks", type=int, default=1_000_000, help="random blocks for each variant")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--sanitize", action="store_true")
-    parser.add_argument("--variants", default="portable,avx2,avx512")
+    parser.add_argument("--variants", default="portable,avx2,avx512,avx512vnni")
     parser.add_argument("--fixture", metavar="FOLDER")
     arguments = parser.parse_args()
     if arguments.fixture:
