@@ -73,9 +73,9 @@ import Testing
         /// activations. It takes 7 to 8 thousand today, as threads come; the number may only fall.
         private static let bytesPerToken = 10_240
 
-        /// After the first run nothing but a step's own few objects is allocated, as much for the last token as for the first, and
-        /// no thread is started.
-        @Test func decodingAllocatesLittleAndStartsNoThread() throws {
+        /// After the first run nothing but a step's own few objects is allocated, as much for the last token as for the first; and
+        /// threads stay from call to call: of thousands of calls not more start one than there are threads to have.
+        @Test func decodingAllocatesLittleAndStartsNoThreads() throws {
             func decoding(tokens: Int) throws -> (bytes: Int, threads: Int) {
                 let more = ["--prompt", "0", "--generate", "\(tokens)", "--repetitions", "2"]
                 let tests = try #require(try bench(more, counts: true)["tests"] as? [[String: Any]])
@@ -83,7 +83,7 @@ import Testing
                 return (bytes / (2 * tokens), try #require(tests[0]["started_threads"] as? Int))
             }
             let (short, long) = (try decoding(tokens: 8), try decoding(tokens: 48))
-            #expect(short.threads == 0 && long.threads == 0)
+            #expect(short.threads <= 2 && long.threads <= 2)
             #expect(short.bytes <= Self.bytesPerToken && long.bytes <= Self.bytesPerToken)
         }
     #endif
