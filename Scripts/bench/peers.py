@@ -198,16 +198,18 @@ JOBS = {"quantize": quantize, "generate": generate, "clip": clip, "train": train
 
 
 def table(figures: list[Figure]) -> str:
-    """Every contender beside the best Crayon of its job."""
+    """Every contender, and how many times as fast as a peer each Crayon of its job is."""
     lines = []
     for job in dict.fromkeys(figure.job for figure in figures):
         here = [figure for figure in figures if figure.job == job]
-        best = max(figure.median for figure in here if figure.who.startswith("crayon"))
-        lines += ["", job, f"  {'':32} {here[0].unit:>15} {'lowest to highest':>22} {'crayon is':>10}"]
+        ours = [figure for figure in here if figure.who.startswith("crayon")]
+        heads = " ".join(f"{figure.who + ' is':>19}" for figure in ours)
+        lines += ["", job, f"  {'':32} {here[0].unit:>15} {'lowest to highest':>20} {heads}"]
         for figure in here:
             spread = f"{min(figure.rates):.4g} to {max(figure.rates):.4g}"
-            ratio = "" if figure.who.startswith("crayon") else f"{best / figure.median:.2f} x"
-            lines.append(f"  {figure.who:32} {figure.median:15.4g} {spread:>22} {ratio:>10}  {figure.note}".rstrip())
+            ratios = [f"{own.median / figure.median:.2f} x" if figure not in ours else "" for own in ours]
+            columns = " ".join(f"{ratio:>19}" for ratio in ratios)
+            lines.append(f"  {figure.who:32} {figure.median:15.4g} {spread:>20} {columns}  {figure.note}".rstrip())
     commands = dict.fromkeys(f"{figure.who}: {figure.command}" for figure in figures)
     return "\n".join([*lines, "", "Commands:", *(f"  {command}" for command in commands)])
 

@@ -66,12 +66,13 @@ struct CrayonBench: ParsableCommand {
         try Parallel.checkEnvironment()
         if let threads { Parallel.threadCount = threads }
         let folder = folder ?? FileManager.default.temporaryDirectory.path
-        let model = try JobModel(folder: folder, layers: layers, vocabulary: vocabulary)
+        let model = JobModel(folder: folder, layers: layers, vocabulary: vocabulary)
         let benchmarks = try BenchmarkSuite.all(model: model).selected(by: only)
         if list { return print(BenchmarkText.list(benchmarks)) }
 
         let machine = Machine.current
         let usesDisk = benchmarks.contains { $0.name == "quantize-file" } || only.isEmpty
+        StopSignal.watch(notice: "stopping after the present run; a second signal stops at once\n")
         let probe = CeilingProbe()
         note("measuring the machine")
         var ceilings = [
@@ -83,6 +84,10 @@ struct CrayonBench: ParsableCommand {
         for benchmark in benchmarks {
             note("\(benchmark.name): \(benchmark.summary)")
             results.append(try runner.run(benchmark, probe: probe))
+            if let signal = StopSignal.received {
+                model.remove()
+                StopSignal.die(of: signal)
+            }
         }
         note("measuring the machine again")
         ceilings.append(
@@ -109,6 +114,9 @@ struct CrayonBench: ParsableCommand {
             try command.run()
         } catch let error as CrayonError {
             FileHandle.standardError.write(Data("error: \(error)\n".utf8))
+            exit(withError: ExitCode(2))
+        } catch  where exitCode(for: error) == .validationFailure {
+            FileHandle.standardError.write(Data("\(fullMessage(for: error))\n".utf8))
             exit(withError: ExitCode(2))
         } catch {
             exit(withError: error)

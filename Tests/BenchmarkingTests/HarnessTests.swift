@@ -43,7 +43,7 @@ import Testing
 
     @Test func benchmarksAreSelectedByNameAndGroup() throws {
         try withFolder { folder in
-            let model = try JobModel(folder: folder, layers: 1)
+            let model = JobModel(folder: folder, layers: 1)
             let all = BenchmarkSuite.all(model: model)
             #expect(Set(all.map(\.name)).count == all.count)
             #expect(try all.selected(by: []).count == all.count)

@@ -22,16 +22,19 @@ public final class JobModel: Sendable {
         var model: VisionLanguageModel?
     }
 
-    /// - Parameter folder: an existing folder with room for the checkpoint and two bundles; a new one is made in it.
-    public init(folder: String, layers: Int, visionLayers: Int = 24, vocabulary: Int = 32_000) throws(CrayonError) {
+    /// - Parameter folder: an existing folder with room for the checkpoint and two bundles; a new one is made in it when there is
+    ///   something to put there.
+    public init(folder: String, layers: Int, visionLayers: Int = 24, vocabulary: Int = 32_000) {
         self.layers = layers
         self.visionLayers = visionLayers
         self.vocabulary = vocabulary
         self.folder = "\(folder)/crayon-bench-\(ProcessInfo.processInfo.processIdentifier)"
-        try Folder.make(self.folder)
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: folder) }
+    deinit { remove() }
+
+    /// Takes the folder away, before a process ends of a signal.
+    public func remove() { try? FileManager.default.removeItem(atPath: folder) }
 
     /// `4 layers, vocabulary 32000`
     var subject: String { "\(layers) layers, vocabulary \(vocabulary)" }
@@ -40,6 +43,7 @@ public final class JobModel: Sendable {
     func checkpoint() throws(CrayonError) -> String {
         let path = "\(folder)/checkpoint"
         guard !made.withLock({ $0.hasCheckpoint }) else { return path }
+        try Folder.make(folder)
         var shape = SyntheticCheckpoint.Shape.collavo7B
         shape.layerCount = layers
         shape.visionLayerCount = visionLayers
