@@ -3,6 +3,7 @@ import BundleFormat
 public import Bytes
 import Checkpoints
 import Kernels
+public import Layers
 import Models
 
 /// What `crayon bench` measures of one model; its JSON form, with keys in snake case, is what `--json` prints.
@@ -31,6 +32,8 @@ public struct GenerationReport: Codable, Sendable {
     public var parameters: Int
     public var threads: Int
     public var kernels: String
+    /// What products with 4-bit weights were computed in.
+    public var arithmetic: String
     /// Bytes of weights that one token touches.
     public var weightBytesPerToken: Int
     /// Bytes that the machine reads from memory in a second: the higher of what was measured before the tests and after them.
@@ -41,15 +44,19 @@ public struct GenerationReport: Codable, Sendable {
         public var prompt: Int
         public var generate: Int
         public var repetitions: Int
+        public var arithmetic: Arithmetic
 
         /// - Parameters:
         ///   - prompt: tokens of the prompt; 0 leaves the test out.
         ///   - generate: tokens to make; 0 leaves the test out.
-        public init(prompt: Int = 512, generate: Int = 32, repetitions: Int = 5) {
+        public init(
+            prompt: Int = 512, generate: Int = 32, repetitions: Int = 5, arithmetic: Arithmetic = .int16
+        ) {
             precondition(prompt >= 0 && generate >= 0 && repetitions > 0)
             self.prompt = prompt
             self.generate = generate
             self.repetitions = repetitions
+            self.arithmetic = arithmetic
         }
     }
 
@@ -62,7 +69,8 @@ public struct GenerationReport: Codable, Sendable {
         let memory = CeilingProbe()
         let plan = TimingPlan(minimumSeconds: 0.5, maximumSeconds: 5)
         let before = memory.rates(of: .memoryRead, threads: [threads], plan: plan)[0]
-        let benchmark = GenerationBenchmark(model: try VisionLanguageModel(source: source))
+        let benchmark = GenerationBenchmark(
+            model: try VisionLanguageModel(source: source, options: .init(arithmetic: options.arithmetic)))
         let floor = try GenerationFloor(source)
         var report = GenerationReport(
             model: path,
@@ -70,7 +78,8 @@ public struct GenerationReport: Codable, Sendable {
                 + (summary.parts.first { $0.name == "backbone" }?.formats.prefix(1) ?? []))
                 .joined(separator: " "), bytes: summary.byteCount,
             parameters: summary.parts.reduce(0) { $0 + $1.parameterCount }, threads: threads,
-            kernels: KernelVariant.active.rawValue, weightBytesPerToken: floor.weightBytes, readBandwidth: before,
+            kernels: KernelVariant.active.rawValue,
+            arithmetic: options.arithmetic.rawValue, weightBytesPerToken: floor.weightBytes, readBandwidth: before,
             tests: [])
         try benchmark.warmUp(prompt: options.prompt, generate: options.generate)
         if options.prompt > 0 {

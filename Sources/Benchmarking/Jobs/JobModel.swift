@@ -3,6 +3,7 @@ public import Bytes
 import Checkpoints
 import Conversion
 import Foundation
+import Layers
 import Models
 import Quantization
 import Synchronization
@@ -72,10 +73,11 @@ public final class JobModel: Sendable {
         return path
     }
 
-    /// The bundle, opened and ready to run; the same for all jobs.
+    /// The bundle, opened and ready to run as `crayon run` has it; the same for all jobs.
     func model() throws(CrayonError) -> VisionLanguageModel {
         if let model = made.withLock({ $0.model }) { return model }
-        let model = try VisionLanguageModel(source: try BundleReader(path: try bundle()))
+        let model = try VisionLanguageModel(
+            source: try BundleReader(path: try bundle()), options: .init(arithmetic: .int16))
         made.withLock { $0.model = model }
         return model
     }

@@ -4,22 +4,28 @@ import Layers
 import Quantization
 import Tensors
 
-/// Linear layers over NF4 weights: one row, as in decoding, and many.
+/// Linear layers over NF4 weights: one row, as in decoding, and many; in integers, and one of each in float32.
 enum LinearBenchmarks {
     static let all =
         [
             (LayerShape.inner, LayerShape.hidden), (LayerShape.hidden, LayerShape.inner),
             (LayerShape.fused, LayerShape.hidden),
-        ].map { row(outputs: $0.0, inputs: $0.1) }
+        ].map { row(outputs: $0.0, inputs: $0.1, .int16) }
         + [
             (512, LayerShape.inner, LayerShape.hidden), (1300, LayerShape.inner, LayerShape.hidden),
             (1300, LayerShape.hidden, LayerShape.inner),
         ]
-        .map { rows($0.0, outputs: $0.1, inputs: $0.2) } + [gradient]
+        .map { rows($0.0, outputs: $0.1, inputs: $0.2, .int16) }
+        + [
+            row(outputs: LayerShape.inner, inputs: LayerShape.hidden, .float32),
+            rows(512, outputs: LayerShape.inner, inputs: LayerShape.hidden, .float32), gradient,
+        ]
 
     private static func weight(_ outputs: Int, _ inputs: Int) throws(CrayonError) -> NF4Tensor {
         try NF4Quantizer().quantize(RandomWeights.bfloat16(rows: outputs, columns: inputs))
     }
+
+    private static func suffix(_ arithmetic: Arithmetic) -> String { arithmetic == .float32 ? "-float32" : "" }
 
     /// The same weight in other memory.
     private static func copy(_ weight: NF4Tensor) throws(CrayonError) -> NF4Tensor {
@@ -39,14 +45,15 @@ enum LinearBenchmarks {
     }
 
     /// One row of activations with several weights in turn, each read from memory.
-    private static func row(outputs: Int, inputs: Int) -> Benchmark {
+    private static func row(outputs: Int, inputs: Int, _ arithmetic: Arithmetic) -> Benchmark {
         Benchmark(
-            "row-\(outputs)x\(inputs)", .kernels, "one row with an NF4 weight, as in decoding"
+            "row\(suffix(arithmetic))-\(outputs)x\(inputs)", .kernels,
+            "one row with an NF4 weight, as in decoding, in \(arithmetic.rawValue)"
         ) { () throws(CrayonError) in
             let first = try weight(outputs, inputs)
-            var layers = [Linear(weight: .nf4(first))]
+            var layers = [Linear(weight: .nf4(first), arithmetic: arithmetic)]
             for _ in 1..<RandomWeights.copiesPastCache(of: first.byteCount) {
-                layers.append(Linear(weight: .nf4(try copy(first))))
+                layers.append(Linear(weight: .nf4(try copy(first)), arithmetic: arithmetic))
             }
             let x = RandomWeights.matrix(rows: 1, columns: inputs)
             let y = Matrix(rows: 1, columns: outputs)
@@ -61,11 +68,12 @@ enum LinearBenchmarks {
         }
     }
 
-    private static func rows(_ count: Int, outputs: Int, inputs: Int) -> Benchmark {
+    private static func rows(_ count: Int, outputs: Int, inputs: Int, _ arithmetic: Arithmetic) -> Benchmark {
         Benchmark(
-            "linear-\(count)-\(outputs)x\(inputs)", .kernels, "\(count) rows with an NF4 weight, as in a prefill"
+            "linear\(suffix(arithmetic))-\(count)-\(outputs)x\(inputs)", .kernels,
+            "\(count) rows with an NF4 weight, as in a prefill, in \(arithmetic.rawValue)"
         ) { () throws(CrayonError) in
-            let layer = Linear(weight: .nf4(try weight(outputs, inputs)))
+            let layer = Linear(weight: .nf4(try weight(outputs, inputs)), arithmetic: arithmetic)
             let x = RandomWeights.matrix(rows: count, columns: inputs)
             let y = Matrix(rows: count, columns: outputs)
             let workspace = Workspace()

@@ -29,6 +29,11 @@ struct Bench: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Runs of each that count.", valueName: "n"))
     var repetitions = 5
 
+    @Option(
+        name: .long,
+        help: "What products with 4-bit weights are computed in: int16, in which crayon run computes, or float32.")
+    var arithmetic = Arithmetic.int16
+
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
@@ -43,7 +48,7 @@ struct Bench: ParsableCommand {
     func run() throws {
         common.apply()
         let report = try GenerationReport.measure(
-            model, options: .init(prompt: prompt, generate: generate, repetitions: repetitions))
+            model, options: .init(prompt: prompt, generate: generate, repetitions: repetitions, arithmetic: arithmetic))
         if common.json { return Output.print(try Output.json(report)) }
         Output.print(
             Format.table(
@@ -59,6 +64,7 @@ struct Bench: ParsableCommand {
         guard generate > 0, !common.quiet else { return }
         Output.print(
             "\nA token reads \(Format.bytes(report.weightBytesPerToken)) of weights; "
-                + "the machine reads \(Format.bytes(Int(report.readBandwidth)))/s (kernels \(report.kernels)).")
+                + "the machine reads \(Format.bytes(Int(report.readBandwidth)))/s (kernels \(report.kernels), \(report.arithmetic))."
+        )
     }
 }
