@@ -12,6 +12,4 @@ enum Environment {
     }
 
     static let threads: Int? = value("CRAYON_THREADS").flatMap(Int.init).flatMap { $0 > 0 ? $0 : nil }
-
-    static let activeCores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 }

@@ -8,7 +8,7 @@ public enum Parallel {
     private static let chosenThreadCount = Atomic<Int>(0)
 
     /// How many threads `forEach` uses: what was last set here, else the environment variable
-    /// `CRAYON_THREADS`, else the number of active cores. At least 1.
+    /// `CRAYON_THREADS`, else the cores that the process may use. At least 1.
     public static var threadCount: Int {
         get {
             let chosen = chosenThreadCount.load(ordering: .relaxed)
@@ -17,7 +17,7 @@ public enum Parallel {
         set { chosenThreadCount.store(max(newValue, 1), ordering: .relaxed) }
     }
 
-    private static let defaultThreadCount = Environment.threads ?? Environment.activeCores
+    private static let defaultThreadCount = Environment.threads ?? AvailableCores.count
 
     /// Fails when `CRAYON_THREADS` is set to something that is not a positive number. Call it at start-up.
     public static func checkEnvironment() throws(CrayonError) {
