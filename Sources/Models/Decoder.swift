@@ -130,9 +130,11 @@ public final class DecoderState: @unchecked Sendable {
     /// The rotary base that the cache was filled with, where `inputs` are kept.
     var base = 0.0
 
-    init(_ backbone: BackboneConfiguration, recomputes: Bool) {
+    init(_ backbone: BackboneConfiguration, recomputes: Bool, cacheFormat: KVCacheFormat) {
         if recomputes, case .dynamic = backbone.rope.scaling { inputs = SequenceInputs(width: backbone.hiddenSize) }
-        cache = KVCache(layerCount: backbone.layerCount, width: backbone.keyValueHeadCount * backbone.headSize)
+        cache = KVCache(
+            layerCount: backbone.layerCount, groups: backbone.keyValueHeadCount, headSize: backbone.headSize,
+            format: cacheFormat)
         token = Matrix(rows: 1, columns: backbone.hiddenSize)
         logits = Matrix(rows: 1, columns: backbone.vocabularySize)
     }

@@ -140,25 +140,29 @@ struct DecoderLayer: Sendable {
         let keys = pass.cache.keys(index).rows(0..<new.upperBound)
         let values = pass.cache.values(index).rows(0..<new.upperBound)
         let queries = pass.workspace.view(.queries, rows: x.rows, columns: queryColumns)
+        // Computed where they are kept, or in scratch where they are kept in fewer bits.
+        let newKeys = pass.newRows(of: keys.rows(new), in: .keys)
+        let newValues = pass.newRows(of: values.rows(new), in: .values)
         project(
-            x, queries: queries, keys: keys.rows(new), values: values.rows(new), images: pass.images,
-            workspace: pass.workspace)
+            x, queries: queries, keys: newKeys, values: newValues, images: pass.images, workspace: pass.workspace)
         rotateQueries(queries, by: pass.rotary, from: past)
+        if pass.cache.holdsRotatedKeys { Elementwise.rotate(newKeys, by: pass.rotary, from: past) }
+        if pass.cache.format != .f32 {
+            keys.rows(new).store(newKeys)
+            values.rows(new).store(newValues)
+        }
         attention.forward(
-            queries: queries, groupStride: groupStride, keys: rotated(keys, new: new, pass: pass), values: values,
+            queries: queries, groupStride: groupStride, keys: rotated(keys, pass: pass), values: values,
             into: mixed, workspace: pass.workspace)
     }
 
-    /// The keys as attention needs them: the new ones rotated in the cache, or all of them in a copy.
-    private func rotated(_ keys: MatrixView, new: Range<Int>, pass: DecoderPass) -> MatrixView {
-        if pass.cache.holdsRotatedKeys {
-            Elementwise.rotate(keys.rows(new), by: pass.rotary, from: new.lowerBound)
-            return keys
-        }
+    /// The keys as attention needs them: those of the cache, or a rotated copy where it holds them unrotated.
+    private func rotated(_ keys: KVRows, pass: DecoderPass) -> KVRows {
+        if pass.cache.holdsRotatedKeys { return keys }
         let copy = pass.workspace.view(.rotatedKeys, rows: keys.rows, columns: keys.columns)
-        copy.copy(from: keys)
+        keys.widen(into: copy)
         Elementwise.rotate(copy, by: pass.rotary, from: 0)
-        return copy
+        return KVRows(copy)
     }
 }
 
@@ -170,4 +174,9 @@ struct DecoderPass {
     let rotary: RotaryTable
     let cache: KVCache
     let workspace: Workspace
+
+    /// Where new keys or values are computed.
+    func newRows(of stored: KVRows, in slot: Workspace.Slot) -> MatrixView {
+        stored.floats ?? workspace.view(slot, rows: stored.rows, columns: stored.columns)
+    }
 }

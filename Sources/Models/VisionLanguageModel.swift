@@ -1,7 +1,7 @@
 public import Architecture
 public import Bytes
 public import Checkpoints
-import Layers
+public import Layers
 public import Tensors
 
 /// A model ready to run: vision tower, projectors, crayon queries and backbone over weights that stay as they are stored.
@@ -24,13 +24,17 @@ public final class VisionLanguageModel: Sendable {
         /// earlier positions keep what they have computed and only their keys turn, as InternLM's published code does:
         /// as fast as ever, but not the same logits.
         public var recomputesPastMaxPositions: Bool
+        /// How the keys and values of a sequence are kept. Those of a position are computed in float32, then rounded once.
+        public var cacheFormat: KVCacheFormat
 
         public init(
-            lowRankSets: [String]? = nil, usesCrayon: Bool = true, recomputesPastMaxPositions: Bool = true
+            lowRankSets: [String]? = nil, usesCrayon: Bool = true, recomputesPastMaxPositions: Bool = true,
+            cacheFormat: KVCacheFormat = .f32
         ) {
             self.lowRankSets = lowRankSets
             self.usesCrayon = usesCrayon
             self.recomputesPastMaxPositions = recomputesPastMaxPositions
+            self.cacheFormat = cacheFormat
         }
     }
 
@@ -87,7 +91,8 @@ public final class VisionLanguageModel: Sendable {
 
     /// An empty sequence.
     public func makeState() -> DecoderState {
-        DecoderState(configuration.backbone, recomputes: options.recomputesPastMaxPositions)
+        DecoderState(
+            configuration.backbone, recomputes: options.recomputesPastMaxPositions, cacheFormat: options.cacheFormat)
     }
 
     /// Reads a prompt behind what the state has seen.

@@ -49,6 +49,15 @@ import Testing
         #expect(try #require(found.json["prompt_positions"] as? Int) > 128)
     }
 
+    @Test func keysAndValuesInFewerBits() throws {
+        let question = "What is in the box [0.25, 0.25, 0.50, 0.50]?"
+        for format in ["f32", "f16", "int8"] {
+            #expect(try run(Repository.picture + ["--kv-cache", format, question]).output == "green circle\n")
+        }
+        let unknown = try run(Repository.picture + ["--kv-cache", "int4", question])
+        #expect(unknown.status == 2 && unknown.errors.contains("--kv-cache"))
+    }
+
     @Test func stopTextsAndLength() throws {
         let question = "What is in the box [0.25, 0.25, 0.50, 0.50]?"
         #expect(try run(Repository.picture + ["--stop", "circle", question]).output == "green \n")

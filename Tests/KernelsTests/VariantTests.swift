@@ -8,6 +8,7 @@ import Testing
     @Test func quantization() { QuantizationChecks.run() }
     @Test func gridRuns() { GridRunChecks.run() }
     @Test func vectors() { VectorChecks.run() }
+    @Test func int8Rows() { Int8Checks.run() }
     @Test func panels() { PanelChecks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
     @Test func adamW() { AdamWChecks.run() }
@@ -21,6 +22,7 @@ import Testing
         QuantizationChecks.run()
         GridRunChecks.run()
         VectorChecks.run()
+        Int8Checks.run()
         PanelChecks.run()
         LowRankChecks.run()
         AdamWChecks.run()

@@ -1,5 +1,5 @@
-import ArgumentParser
-import CrayonKit
+public import ArgumentParser
+public import CrayonKit
 import Foundation
 
 struct Run: ParsableCommand {
@@ -210,8 +210,16 @@ struct RunParts: ParsableArguments {
         name: .long, help: ArgumentHelp("A built-in prompt template in place of the model's own.", valueName: "name"))
     var template: String?
 
+    @Option(
+        name: .customLong("kv-cache"),
+        help: ArgumentHelp(
+            "How keys and values of what was read are kept: f32, f16 (half the memory) or int8 (a quarter).",
+            valueName: "format"))
+    var cacheFormat = KVCacheFormat.f32
+
     var options: VisionLanguageModel.Options {
-        .init(lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon)
+        .init(
+            lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon, cacheFormat: cacheFormat)
     }
 
     func promptTemplate() throws -> PromptTemplate? { try PromptTemplate.named(template) }
@@ -241,3 +249,5 @@ private struct AnswerOutput: Encodable {
         decodingTokensPerSecond = generation.statistics.decodingTokensPerSecond
     }
 }
+
+extension KVCacheFormat: ExpressibleByArgument {}
