@@ -65,6 +65,22 @@ public final class KVCache: @unchecked Sendable {
             byteCount: positions * groups * headSize * format.elementBytes)
     }
 
+    /// Takes over the first `positions` of another sequence of the same model; forgets its own.
+    /// - Precondition: both have the same extents and format, and the other that many positions.
+    public func copyPrefix(of other: KVCache, positions: Int) {
+        precondition(layerCount == other.layerCount && groups == other.groups && headSize == other.headSize)
+        precondition(format == other.format && positions <= other.count && other !== self)
+        count = 0
+        reserve(positions)
+        // Neither has memory before its first position.
+        for layer in 0..<(positions > 0 ? layerCount : 0) {
+            copy(positions, from: (other.keyBuffers[layer], other.capacity), to: (keyBuffers[layer], capacity))
+            copy(positions, from: (other.valueBuffers[layer], other.capacity), to: (valueBuffers[layer], capacity))
+        }
+        count = positions
+        holdsRotatedKeys = positions == 0 || other.holdsRotatedKeys
+    }
+
     /// Room of one layer's keys. `[capacity, groups * headSize]`
     public func keys(_ layer: Int) -> KVRows { view(keyBuffers[layer]) }
 

@@ -95,27 +95,6 @@ public final class VisionLanguageModel: Sendable {
             configuration.backbone, recomputes: options.recomputesPastMaxPositions, cacheFormat: options.cacheFormat)
     }
 
-    /// Reads a prompt behind what the state has seen.
-    /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.
-    /// - Throws: `CrayonError` for an empty prompt.
-    public func prefill(_ prompt: EmbeddedPrompt, state: DecoderState) throws(CrayonError) -> Matrix {
-        guard prompt.count > 0 else {
-            throw CrayonError(.usage, in: "prompt", found: "no tokens", expected: "at least one")
-        }
-        decoder.forward(prompt, rows: [prompt.count - 1], state: state, into: state.logits)
-        return state.logits
-    }
-
-    /// Reads one more token.
-    /// - Returns: as `prefill`.
-    /// - Throws: `CrayonError` for a token without an embedding.
-    public func step(token: Int, state: DecoderState) throws(CrayonError) -> Matrix {
-        try check(token: token)
-        decoder.embed(CollectionOfOne(token), into: state.token.view)
-        decoder.forward(EmbeddedPrompt(hidden: state.token), rows: [0], state: state, into: state.logits)
-        return state.logits
-    }
-
     /// Logits of a whole prompt on its own.
     /// - Parameter rows: positions (of the spliced prompt) whose logits are wanted, ascending; nil for all.
     /// - Returns: `[rows, vocabulary]`
@@ -140,7 +119,7 @@ public final class VisionLanguageModel: Sendable {
                 throw Self.badRows("\(first < 0 ? first : last)", prompt)
             }
             let logits = Matrix(rows: wanted.count, columns: configuration.backbone.vocabularySize)
-            decoder.forward(prompt, rows: wanted, state: state, into: logits)
+            decoder.forward(prompt, rows: wanted, state: state, into: logits.view)
             results.append(logits)
         }
         return results

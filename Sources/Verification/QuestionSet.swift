@@ -81,6 +81,10 @@ public struct AnswerSheet: Codable, Sendable {
     public var answers: [Answer]
     /// By kind in the order of their first question, then over all as "all"; empty when no right answers are known.
     public var rates: [Rate]
+    /// What it took; not part of the JSON form.
+    public private(set) var statistics = GenerationStatistics()
+
+    private enum CodingKeys: CodingKey { case model, answers, rates }
 
     /// Asks every question, each in a conversation of its own.
     /// - Parameters:
@@ -99,7 +103,9 @@ public struct AnswerSheet: Codable, Sendable {
             chat.reset()
             let text: String
             do {
-                text = try chat.ask(question.question, pictures: picture.map { [$0] } ?? [], options: generation).text
+                let found = try chat.ask(question.question, pictures: picture.map { [$0] } ?? [], options: generation)
+                statistics += found.statistics
+                text = found.text
             } catch let error as CrayonError {
                 throw error
             } catch {

@@ -58,6 +58,23 @@ import Testing
         #expect(unknown.status == 2 && unknown.errors.contains("--kv-cache"))
     }
 
+    @Test func lookedUpTokens() throws {
+        let question =
+            "Provide multiple object names with their numbering index and the objects' bounding box coordinates in this image."
+        let plain = try run(Repository.picture + [question])
+        let found = try run(Repository.picture + ["--lookup", "3", "--stats", question])
+        #expect(found.status == 0 && found.output == plain.output && found.output.hasPrefix("Sure, it is (#1 "))
+        let counts = try #require(
+            found.errors.firstMatch(
+                of: /look-up: (\d+) tokens proposed, (\d+) accepted; (\d+) passes for (\d+) tokens/))
+        let (proposed, accepted) = try (#require(Int(counts.1)), #require(Int(counts.2)))
+        let (passes, tokens) = try (#require(Int(counts.3)), #require(Int(counts.4)))
+        #expect(accepted <= proposed && passes + accepted == tokens)
+        // The answer repeats the boxes of the prompt.
+        #expect(passes * 3 < tokens * 2)
+        #expect(try run(["--lookup", "65", question]).status == 2)
+    }
+
     @Test func stopTextsAndLength() throws {
         let question = "What is in the box [0.25, 0.25, 0.50, 0.50]?"
         #expect(try run(Repository.picture + ["--stop", "circle", question]).output == "green \n")

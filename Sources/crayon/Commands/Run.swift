@@ -108,13 +108,8 @@ struct Run: ParsableCommand {
             Output.print("")
         }
         if stats {
-            let statistics = answer.statistics
-            Output.note(
-                String(
-                    format:
-                        "prompt %d positions (%d from the cache), embedding %.2f s, prefill %.1f/s; answer %d tokens, %.1f/s",
-                    statistics.promptPositions, statistics.reusedPositions, statistics.embeddingSeconds,
-                    statistics.prefillPositionsPerSecond, statistics.newTokens, statistics.decodingTokensPerSecond))
+            Output.note(StatisticsText.answer(answer.statistics))
+            if generation.lookup > 0 { Output.note(StatisticsText.lookup(answer.statistics)) }
         }
     }
 
@@ -133,6 +128,10 @@ struct Run: ParsableCommand {
             display.update(label: "questions", done: done, total: questions.questions.count, unit: .items)
         }
         display.finish()
+        if stats {
+            Output.note(StatisticsText.answers(sheet.statistics))
+            if generation.lookup > 0 { Output.note(StatisticsText.lookup(sheet.statistics)) }
+        }
         if common.json { return Output.print(try Output.json(sheet)) }
         if answers || sheet.rates.isEmpty {
             for answer in sheet.answers {
@@ -175,17 +174,26 @@ struct GenerationArguments: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("A text that ends an answer; repeat for more.", valueName: "text"))
     var stop: [String] = []
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Look up to n tokens up in the prompt and the answer so far, and check them in one pass.",
+            discussion:
+                "Saves passes where answers repeat what was said. Up to 3 change no answer; with more, tokens can differ "
+                + "where the two best are equal to rounding.", valueName: "n"))
+    var lookup = 0
+
     var options: GenerationOptions {
         GenerationOptions(
             sampling: SamplingOptions(
                 temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed),
-            maxNewTokens: maxTokens, stop: stop)
+            maxNewTokens: maxTokens, stop: stop, lookup: lookup)
     }
 
     func validate() throws {
         guard maxTokens > 0 else { throw ValidationError("--max-tokens \(maxTokens); expected at least 1") }
         do {
-            try options.sampling.validate()
+            try options.validate()
         } catch {
             throw ValidationError(error.description)
         }

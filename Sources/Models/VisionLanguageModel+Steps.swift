@@ -1,0 +1,85 @@
+import Architecture
+public import Bytes
+import Layers
+public import Tensors
+
+extension VisionLanguageModel {
+    /// Reads a prompt behind what the state has seen.
+    /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.
+    /// - Throws: `CrayonError` for an empty prompt.
+    public func prefill(_ prompt: EmbeddedPrompt, state: DecoderState) throws(CrayonError) -> Matrix {
+        guard prompt.count > 0 else {
+            throw CrayonError(.usage, in: "prompt", found: "no tokens", expected: "at least one")
+        }
+        let logits = state.steps.logits(rows: 1)
+        decoder.forward(prompt, rows: [prompt.count - 1], state: state, into: logits.view)
+        return logits
+    }
+
+    /// Reads one more token.
+    /// - Returns: as `prefill`.
+    /// - Throws: `CrayonError` for a token without an embedding.
+    public func step(token: Int, state: DecoderState) throws(CrayonError) -> Matrix {
+        try steps(tokens: [token], state: state)
+    }
+
+    /// Reads a few more tokens in one pass.
+    ///
+    /// Up to four give the bits of as many single steps. More go through matrix products that sum in another order: the
+    /// logits are equal to rounding.
+    /// - Returns: logits behind each token, `[tokens, vocabulary]`, overwritten by the state's next pass.
+    /// - Throws: `CrayonError` for a token without an embedding.
+    /// - Precondition: at least one token, no more than `tokensOfOnePass` says.
+    public func steps(tokens: [Int], state: DecoderState) throws(CrayonError) -> Matrix {
+        try check(tokens)
+        precondition(tokensOfOnePass(tokens.count, past: state.count) == tokens.count)
+        let prompt = EmbeddedPrompt(hidden: state.steps.embeddings(rows: tokens.count))
+        decoder.embed(tokens, into: prompt.hidden.view)
+        let logits = state.steps.logits(rows: tokens.count)
+        decoder.forward(prompt, rows: Array(tokens.indices), state: state, into: logits.view)
+        return logits
+    }
+
+    /// How many of `count` tokens one pass can read behind `past` positions as single steps would: all of them, but past the
+    /// limit of dynamic rotary scaling, where every length has angles of its own, one.
+    public func tokensOfOnePass(_ count: Int, past: Int) -> Int { decoder.tokensOfOnePass(count, past: past) }
+
+    /// Reads the next tokens of several sequences in one pass, see `DecoderBatch`.
+    ///
+    /// Up to four tokens in all give the bits of single steps, more are equal to rounding.
+    /// - Parameter feeds: the tokens of each sequence, at least one and no more than `tokensOfOnePass` says.
+    /// - Returns: logits behind each token in the order of the feeds, `[tokens, vocabulary]`, overwritten by the batch's next
+    ///   pass.
+    /// - Throws: `CrayonError` for a token without an embedding.
+    /// - Precondition: no state occurs twice.
+    public func steps(
+        _ feeds: [(tokens: [Int], state: DecoderState)], batch: DecoderBatch
+    ) throws(CrayonError) -> Matrix {
+        for feed in feeds {
+            try check(feed.tokens)
+            precondition(tokensOfOnePass(feed.tokens.count, past: feed.state.count) == feed.tokens.count)
+        }
+        let count = feeds.reduce(0) { $0 + $1.tokens.count }
+        let logits = batch.steps.logits(rows: count)
+        decoder.step(
+            feeds.map { StepFeed(tokens: $0.tokens, state: $0.state) }, workspace: batch.workspace,
+            into: logits.view)
+        return logits
+    }
+
+    private func check(_ tokens: [Int]) throws(CrayonError) {
+        precondition(!tokens.isEmpty)
+        for token in tokens { try check(token: token) }
+    }
+
+    /// Memory for passes over several sequences.
+    public func makeBatch() -> DecoderBatch { DecoderBatch(steps: StepBuffers(configuration.backbone)) }
+}
+
+/// Scratch memory and logits of passes over several sequences, one pass at a time.
+public final class DecoderBatch {
+    let workspace = Workspace()
+    let steps: StepBuffers
+
+    init(steps: StepBuffers) { self.steps = steps }
+}
