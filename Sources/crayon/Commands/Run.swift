@@ -40,6 +40,7 @@ struct Run: ParsableCommand {
             valueName: "file"))
     var questions: String?
 
+    @OptionGroup var atOnce: BatchOption
     @OptionGroup(title: "Generation") var generation: GenerationArguments
     @OptionGroup(title: "Model") var parts: RunParts
     @OptionGroup var common: CommonOptions
@@ -61,6 +62,7 @@ struct Run: ParsableCommand {
         if questions != nil, question != nil || !image.isEmpty {
             throw ValidationError("--questions brings its own questions and pictures.")
         }
+        if questions == nil, atOnce.batch != 1 { throw ValidationError("--batch goes with --questions.") }
     }
 
     func run() throws {
@@ -123,7 +125,7 @@ struct Run: ParsableCommand {
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let sheet = try AnswerSheet(
             asking: questions, of: source, options: parts.options, template: try parts.promptTemplate(),
-            generation: generation.options
+            generation: generation.options, batch: atOnce.batch
         ) { _, done in
             display.update(label: "questions", done: done, total: questions.questions.count, unit: .items)
         }

@@ -15,9 +15,10 @@ enum StatisticsText {
         String(
             format:
                 "%d answers: vision tower %d times, prompts %d positions (%d from the cache), prefill %.1f/s; "
-                + "%d tokens, %.1f/s",
+                + "%d tokens in %d passes, %.1f/s",
             statistics.answers, statistics.towerRuns, statistics.promptPositions, statistics.reusedPositions,
-            statistics.prefillPositionsPerSecond, statistics.newTokens, statistics.decodingTokensPerSecond)
+            statistics.prefillPositionsPerSecond, statistics.newTokens, statistics.decodingSteps,
+            statistics.decodingTokensPerSecond)
     }
 
     static func lookup(_ statistics: GenerationStatistics) -> String {
