@@ -3,7 +3,7 @@ public import Models
 import Tensors
 public import Tokenization
 
-/// Answers several prompts at a time, each in a sequence of its own: a pass gives every unfinished answer its next token.
+/// Answers several prompts at a time, each in a sequence of its own: a pass gives several of them their next tokens.
 ///
 /// Prompts are read one by one, each behind what it has in common with any of the sequences (other questions about the same
 /// picture). When an answer ends, the next prompt takes its place. For one thread at a time.
@@ -14,7 +14,7 @@ public final class BatchGenerator {
     private let features = FeatureStore(limit: Generator.keptPictures)
     private let batch: DecoderBatch
     /// Passes over the weights that followed prefills, of all answers together.
-    public private(set) var decodingPasses = 0
+    public var decodingPasses: Int { batch.passCount }
     /// The time that they took.
     public private(set) var decodingSeconds = 0.0
 
@@ -40,9 +40,9 @@ public final class BatchGenerator {
 
     /// Answers prompts.
     ///
-    /// Each answer is the one that it would be alone, with the same seed: to the bit while a pass reads no more than four
-    /// tokens (`GenerationOptions.lookup` adds to them), and otherwise but for rounding, where a token can be another if
-    /// the two best are that close. An answer's statistics count the passes that it took part in, and the time until it ended.
+    /// Each answer is the one that it would be alone, with the same seed. Tokens are read with the bits of single steps;
+    /// prompts that are read behind different beginnings are equal to rounding, as in a conversation. An answer's statistics
+    /// count the steps that it took part in, and the time until it ended.
     ///
     /// - Parameters:
     ///   - next: the next prompt; nil when there is none left.
@@ -72,7 +72,6 @@ public final class BatchGenerator {
             let start = ContinuousClock.now
             let feeds = open.map { (tokens: $0.answer.feed, state: $0.answer.sequence.state) }
             let logits = try model.steps(feeds, batch: batch)
-            decodingPasses += 1
             var row = 0
             for (index, feed) in feeds.enumerated() {
                 try open[index].answer.take(logits, first: row, onText: { _ in })

@@ -1,4 +1,5 @@
 public import Bytes
+import Models
 
 /// How an answer is made.
 public struct GenerationOptions: Sendable, Equatable {
@@ -10,9 +11,8 @@ public struct GenerationOptions: Sendable, Equatable {
     /// Tokens that are looked up in the prompt and the answer so far and checked in one pass, at most (prompt look-up
     /// decoding, Saxena 2023); 0 for one token a pass.
     ///
-    /// Tokens are chosen from the logits behind those before them, as without; the same seed draws the same numbers. Up to 3
-    /// the logits, and so the answer, are the same to the bit. With more they are equal to rounding (about one part in a
-    /// million): a token can be another where the two best are that close.
+    /// Tokens are chosen from the same logits as without, to the bit, and the same seed draws the same numbers: answers do
+    /// not change. A pass over several tokens takes longer than one over one; it pays where many are accepted.
     public var lookup: Int
 
     public init(
@@ -36,8 +36,8 @@ public struct GenerationOptions: Sendable, Equatable {
         }
     }
 
-    /// More than that is never right in one go, and each is paid for.
-    public static let longestLookup = 64
+    /// What a pass can check beside the token before them.
+    public static var longestLookup: Int { VisionLanguageModel.passTokens - 1 }
 }
 
 /// Why an answer ended.

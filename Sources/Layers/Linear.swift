@@ -28,7 +28,7 @@ public struct Linear: Sendable {
     }
 
     /// Up to this many rows of `x`, the stored weight is read once for each instead of being widened.
-    static let directRows = 4
+    public static let directRows = 4
 
     /// The part of the weight that is widened at a time: 4 MiB of float32, enough for a matrix product to run at its best.
     private static let tileRows = 256

@@ -23,10 +23,7 @@ extension VisionLanguageModel {
         try steps(tokens: [token], state: state)
     }
 
-    /// Reads a few more tokens in one pass.
-    ///
-    /// Up to four give the bits of as many single steps. More go through matrix products that sum in another order: the
-    /// logits are equal to rounding.
+    /// Reads a few more tokens in one pass, with the bits of as many single steps.
     /// - Returns: logits behind each token, `[tokens, vocabulary]`, overwritten by the state's next pass.
     /// - Throws: `CrayonError` for a token without an embedding.
     /// - Precondition: at least one token, no more than `tokensOfOnePass` says.
@@ -40,16 +37,22 @@ extension VisionLanguageModel {
         return logits
     }
 
-    /// How many of `count` tokens one pass can read behind `past` positions as single steps would: all of them, but past the
-    /// limit of dynamic rotary scaling, where every length has angles of its own, one.
-    public func tokensOfOnePass(_ count: Int, past: Int) -> Int { decoder.tokensOfOnePass(count, past: past) }
+    /// How many tokens a pass can read at most with the bits of single steps: more go through matrix products, which sum in
+    /// another order, and widen every weight first, which takes as long as many steps.
+    public static var passTokens: Int { Linear.directRows }
 
-    /// Reads the next tokens of several sequences in one pass, see `DecoderBatch`.
+    /// How many of `count` tokens one pass can read behind `past` positions with the bits of single steps: `passTokens`, but
+    /// one past the limit of dynamic rotary scaling, where every length has angles of its own.
+    public func tokensOfOnePass(_ count: Int, past: Int) -> Int {
+        decoder.tokensOfOnePass(min(count, Self.passTokens), past: past)
+    }
+
+    /// Reads the next tokens of several sequences.
     ///
-    /// Up to four tokens in all give the bits of single steps, more are equal to rounding.
+    /// A pass takes as many sequences as have `passTokens` together, which gives the bits of single steps.
     /// - Parameter feeds: the tokens of each sequence, at least one and no more than `tokensOfOnePass` says.
     /// - Returns: logits behind each token in the order of the feeds, `[tokens, vocabulary]`, overwritten by the batch's next
-    ///   pass.
+    ///   call.
     /// - Throws: `CrayonError` for a token without an embedding.
     /// - Precondition: no state occurs twice.
     public func steps(
@@ -59,11 +62,23 @@ extension VisionLanguageModel {
             try check(feed.tokens)
             precondition(tokensOfOnePass(feed.tokens.count, past: feed.state.count) == feed.tokens.count)
         }
-        let count = feeds.reduce(0) { $0 + $1.tokens.count }
-        let logits = batch.steps.logits(rows: count)
-        decoder.step(
-            feeds.map { StepFeed(tokens: $0.tokens, state: $0.state) }, workspace: batch.workspace,
-            into: logits.view)
+        let logits = batch.steps.logits(rows: feeds.reduce(0) { $0 + $1.tokens.count })
+        var rest = feeds[...]
+        var row = 0
+        while !rest.isEmpty {
+            var rows = 0
+            let pass = rest.prefix { feed in
+                rows += feed.tokens.count
+                return rows <= Self.passTokens
+            }
+            rest = rest.dropFirst(pass.count)
+            let count = pass.reduce(0) { $0 + $1.tokens.count }
+            decoder.step(
+                pass.map { StepFeed(tokens: $0.tokens, state: $0.state) }, workspace: batch.workspace,
+                into: logits.view.rows(row..<row + count))
+            batch.passCount += 1
+            row += count
+        }
         return logits
     }
 
@@ -80,6 +95,8 @@ extension VisionLanguageModel {
 public final class DecoderBatch {
     let workspace = Workspace()
     let steps: StepBuffers
+    /// Passes over the weights so far.
+    public internal(set) var passCount = 0
 
     init(steps: StepBuffers) { self.steps = steps }
 }

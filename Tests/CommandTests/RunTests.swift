@@ -72,7 +72,7 @@ import Testing
         #expect(accepted <= proposed && passes + accepted == tokens)
         // The answer repeats the boxes of the prompt.
         #expect(passes * 3 < tokens * 2)
-        #expect(try run(["--lookup", "65", question]).status == 2)
+        #expect(try run(["--lookup", "4", question]).status == 2)
     }
 
     /// Answers and rates do not depend on how many are made at a time, nor are pictures read again for each.

@@ -59,8 +59,7 @@ import Testing
             ] {
                 let found = try generator(chat, size: 3).generate(
                     inputs, options: options, stop: chat.builder.template.stop)
-                // More than four rows in a pass, and prompts behind what was read, round otherwise; an 8-bit code can
-                // fall to the other side of a half then.
+                // Prompts behind what was read round otherwise; an 8-bit code can fall to the other side of a half then.
                 let equal = zip(found.map(\.tokens), try alone(inputs, chat, options)).count { $0 == $1 }
                 #expect(equal >= inputs.count - (format == .int8 ? 2 : 0), "\(format), \(options)")
             }

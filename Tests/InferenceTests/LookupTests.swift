@@ -18,7 +18,7 @@ import Testing
     }
 
     /// Lists of objects, which repeat the prompt.
-    @Test(arguments: [1, 2, 3, 5, 10]) func lists(_ lookup: Int) throws {
+    @Test(arguments: [1, 2, 3]) func lists(_ lookup: Int) throws {
         let plain = try answers(GenerationOptions())
         let found = try answers(GenerationOptions(lookup: lookup))
         for (found, plain) in zip(found, plain) {
@@ -61,7 +61,7 @@ import Testing
 
     @Test func optionsThatMakeNoSense() throws {
         let chat = try ChatTests().chat()
-        for lookup in [-1, 65] {
+        for lookup in [-1, 4] {
             #expect(throws: CrayonError.self) { try chat.ask("What?", options: GenerationOptions(lookup: lookup)) }
         }
         #expect(chat.turns.isEmpty)

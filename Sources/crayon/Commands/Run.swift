@@ -179,10 +179,9 @@ struct GenerationArguments: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "Look up to n tokens up in the prompt and the answer so far, and check them in one pass.",
-            discussion:
-                "Saves passes where answers repeat what was said. Up to 3 change no answer; with more, tokens can differ "
-                + "where the two best are equal to rounding.", valueName: "n"))
+            "Look up to n tokens up in the prompt and the answer so far, and check them in one pass; at most "
+                + "\(GenerationOptions.longestLookup).",
+            discussion: "Saves passes where answers repeat what was said. Answers do not change.", valueName: "n"))
     var lookup = 0
 
     var options: GenerationOptions {

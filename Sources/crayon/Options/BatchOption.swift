@@ -8,8 +8,8 @@ struct BatchOption: ParsableArguments {
         help: ArgumentHelp(
             "Answer n questions at a time, each with a cache of its own.",
             discussion:
-                "A pass over the weights serves them all. Up to 4 change no answer; with more, tokens can differ where "
-                + "the two best are equal to rounding.", valueName: "n"))
+                "A pass over the weights serves up to \(Linear.directRows) of them; answers are those of one at a time.",
+            valueName: "n"))
     var batch = 1
 
     func validate() throws {
