@@ -112,7 +112,7 @@ let package = Package(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Images", "Models", "Inference",
+                "Tokenization", "Images", "Models", "Inference",
             ]),
 
         // Layer 7: faces. `CrayonKit` is what a Swift program imports; `crayon` is the command.
