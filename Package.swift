@@ -115,7 +115,7 @@ let package = Package(
             "Verification",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Images", "Layers", "Models", "Inference",
+                "Tokenization", "Images", "Layers", "Models", "Inference",
             ]),
 
         layer(

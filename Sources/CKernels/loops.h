@@ -31,6 +31,7 @@ typedef uint8_t bytes16 __attribute__((vector_size(16)));
 
 #include "loops_convert.h"
 #include "loops_products.h"
+#include "loops_int8.h"
 #include "loops_panels.h"
 #include "loops_strips.h"
 #include "loops_functions.h"

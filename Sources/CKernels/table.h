@@ -80,6 +80,11 @@ typedef struct {
     float (*dot)(const float *x, const float *y, int64_t count);
     float (*dot_f16)(const void *w, const float *x, int64_t count);
     float (*dot_bf16)(const void *w, const float *x, int64_t count);
+    // 8-bit rows with one scale: `dot_i8` leaves the scale out, `i8_encode` returns it.
+    float (*dot_i8)(const void *codes, const float *x, int64_t count);
+    void (*axpy_i8)(float a, const int8_t *codes, int64_t count, float *y);
+    float (*i8_encode)(const float *x, int64_t count, int8_t *codes);
+    void (*i8_decode)(const int8_t *codes, int64_t count, float scale, float *target);
     void (*axpy)(float a, const float *x, float *y, int64_t count);
     void (*add)(const float *x, float *y, int64_t count);
     void (*scale)(float a, float *x, int64_t count);

@@ -33,23 +33,29 @@ public struct InstructionScores: Codable, Sendable, Equatable {
         onAnswer: (Example, Exchange, String) -> Void = { _, _, _ in }
     ) throws(CrayonError) {
         kinds = []
-        for example in examples {
-            guard !example.exchanges.isEmpty else { continue }
-            let questioning = try Questioning(model, example.pictures, maxNewTokens: maxNewTokens)
-            var turns: [Turn] = []
-            var rest = questioning.shown[...]
-            for exchange in example.exchanges {
-                turns.append(Turn(question: exchange.question, pictures: Array(rest.prefix(exchange.pictureCount))))
-                rest = rest.dropFirst(exchange.pictureCount)
-                let answer = try questioning.answer(turns)
+        let questioning = try Questioning(model, maxNewTokens: maxNewTokens)
+        for example in examples where !example.exchanges.isEmpty {
+            let conversations = Self.conversations(example, try model.pictures(example.pictures))
+            for (exchange, answer) in zip(example.exchanges, try questioning.answers(to: conversations)) {
                 count(
                     example.exchanges.count == 1 ? example.kind : InstructionForm(of: exchange.answer).rawValue,
                     isExact: AnswerReading.isSame(answer.text, exchange.answer),
                     follows: answer.reason != .length
                         && InstructionForm(of: exchange.answer).holds(answer.text))
                 onAnswer(example, exchange, answer.text)
-                turns[turns.count - 1].answer = exchange.answer
             }
+        }
+    }
+
+    /// What is asked of an example: each question with the right answers to those before it.
+    private static func conversations(_ example: Example, _ pictures: [Picture]) -> [[Turn]] {
+        var turns: [Turn] = []
+        var rest = pictures[...]
+        return example.exchanges.map { exchange in
+            turns.append(Turn(question: exchange.question, pictures: Array(rest.prefix(exchange.pictureCount))))
+            rest = rest.dropFirst(exchange.pictureCount)
+            defer { turns[turns.count - 1].answer = exchange.answer }
+            return turns
         }
     }
 

@@ -15,6 +15,8 @@ public struct ModelUnderTest: Sendable {
     /// template names no objects.
     public let tellsMaps: Bool
     public let name: String
+    /// How many answers are made at a time, see `BatchGenerator`.
+    public let batch: Int
 
     /// - Parameters:
     ///   - template: nil for the model's own.
@@ -22,8 +24,9 @@ public struct ModelUnderTest: Sendable {
     ///   - name: what tables call it; nil for where it was read from.
     public init(
         _ model: VisionLanguageModel, tokenizer: any Tokenizer, template: PromptTemplate? = nil, tellsMaps: Bool? = nil,
-        name: String? = nil
+        name: String? = nil, batch: Int = 1
     ) {
+        self.batch = batch
         self.model = model
         builder = PromptBuilder(
             template: template ?? model.configuration.prompt, tokens: model.configuration.tokens, tokenizer: tokenizer)
@@ -35,11 +38,12 @@ public struct ModelUnderTest: Sendable {
     /// - Throws: `CrayonError` as `VisionLanguageModel` does, and for a model without a tokenizer.
     public init(
         source: any ModelSource, options: VisionLanguageModel.Options = .init(), template: PromptTemplate? = nil,
-        tellsMaps: Bool? = nil, name: String? = nil
+        tellsMaps: Bool? = nil, name: String? = nil, batch: Int = 1
     ) throws(CrayonError) {
         self.init(
             try VisionLanguageModel(source: source, options: options),
-            tokenizer: try SentencePieceTokenizer(source: source), template: template, tellsMaps: tellsMaps, name: name)
+            tokenizer: try SentencePieceTokenizer(source: source), template: template, tellsMaps: tellsMaps, name: name,
+            batch: batch)
     }
 
     /// Pictures made ready for it.
@@ -52,39 +56,4 @@ public struct ModelUnderTest: Sendable {
         }
         return ready
     }
-}
-
-/// Asks one question after the other about the same pictures. What stands before the questions, the pictures among it, is
-/// computed once.
-struct Questioning {
-    private let model: ModelUnderTest
-    private let pictures: [Picture]
-    private let generator: Generator
-    private let options: GenerationOptions
-
-    init(_ model: ModelUnderTest, _ pictures: [ExamplePicture], maxNewTokens: Int) throws(CrayonError) {
-        self.model = model
-        self.pictures = try model.pictures(pictures)
-        // One for each picture: it keeps the features of all that it has seen.
-        generator = Generator(model: model.model, tokenizer: model.builder.tokenizer)
-        options = GenerationOptions(maxNewTokens: maxNewTokens)
-    }
-
-    /// The likeliest answer, token by token.
-    func ask(_ question: String) throws(CrayonError) -> Generation {
-        try answer([Turn(question: question, pictures: pictures)])
-    }
-
-    func answer(_ turns: [Turn]) throws(CrayonError) -> Generation {
-        let input = try model.builder.input(turns)
-        do {
-            return try generator.generate(input, options: options, stop: model.builder.template.stop)
-        } catch let error as CrayonError {
-            throw error
-        } catch {
-            throw CrayonError(.io, in: model.name, found: "\(error)")
-        }
-    }
-
-    var shown: [Picture] { pictures }
 }

@@ -2,18 +2,21 @@ import Architecture
 public import Bytes
 import Datasets
 import Images
-import Inference
+public import Inference
 import Models
 
 extension ObjectQuestions {
     /// Asks a model every question, and counts.
     ///
     /// A picture or annotation that is broken is left out and named in `ObjectScores.skipped`.
-    /// - Parameter onPicture: called with how many pictures are done, after each.
+    /// - Parameters:
+    ///   - onPicture: called with how many pictures are done, after each.
+    ///   - onAnswer: called with each question and the model's answer.
     /// - Throws: `CrayonError` for a model that cannot be asked: one that reads text only, or whose grid is another than the
     ///   questions' while it is told maps.
     public func ask(
-        _ model: ModelUnderTest, onPicture: (Int) -> Void = { _ in }
+        _ model: ModelUnderTest, onPicture: (Int) -> Void = { _ in },
+        onAnswer: (ObjectQuestion, Generation) -> Void = { _, _ in }
     ) throws(CrayonError) -> ObjectScores {
         guard model.model.configuration.vision != nil else {
             throw CrayonError(
@@ -25,19 +28,23 @@ extension ObjectQuestions {
                 expected: "\(view.side) x \(view.side), as the model that it is held against")
         }
         var scores = ObjectScores(model: model.name, measures: measures, classes: view.categories.map(\.promptName))
+        let questioning = try Questioning(model, maxNewTokens: 24)
         for (done, index) in indices.enumerated() {
             let scene: ObjectScene
-            let questioning: Questioning
+            let pictures: [Picture]
             do throws(CrayonError) {
                 scene = try self.scene(index)
-                questioning = try Questioning(model, [scene.picture], maxNewTokens: 24)
+                pictures = try model.pictures([scene.picture])
             } catch {
                 scores.skipped.append("\(error)")
                 onPicture(done + 1)
                 continue
             }
-            for question in scene.questions {
-                scores.count(try questioning.ask(question.text).text, to: question)
+            let answers = try questioning.answers(
+                to: scene.questions.map { [Turn(question: $0.text, pictures: pictures)] })
+            for (question, answer) in zip(scene.questions, answers) {
+                scores.count(answer.text, to: question)
+                onAnswer(question, answer)
             }
             scores.pictures += 1
             onPicture(done + 1)

@@ -35,6 +35,20 @@ public struct Attention: Sendable {
         queries: MatrixView, groupStride: Int, keys: MatrixView, values: MatrixView, into output: MatrixView,
         workspace: Workspace
     ) {
+        forward(
+            queries: queries, groupStride: groupStride, keys: KVRows(keys), values: KVRows(values), into: output,
+            workspace: workspace)
+    }
+
+    /// The same over keys and values as a cache holds them.
+    ///
+    /// Few queries read what is stored; for many, a head's keys and values are widened to float32 in scratch, a block of
+    /// queries at a time. Up to `Linear.directRows` queries are attended to one by one, by the same arithmetic as a query
+    /// alone: that many tokens in one pass give the bits of as many steps.
+    public func forward(
+        queries: MatrixView, groupStride: Int, keys: KVRows, values: KVRows, into output: MatrixView,
+        workspace: Workspace
+    ) {
         let tokens = queries.rows
         precondition(keys.rows == values.rows && output.rows == tokens && (!isCausal || keys.rows >= tokens))
         let blocks = (tokens + Attention.blockRows - 1) / Attention.blockRows
@@ -67,45 +81,83 @@ public struct Attention: Sendable {
         return max(0, position + 1 - (window ?? Int.max / 2))..<position + 1
     }
 
+    /// What one head's block of queries reads and writes.
+    private struct Block {
+        /// `[tokens of the block, headSize]`
+        let query: MatrixView
+        /// Position of the first of them.
+        let position: Int
+        /// Columns of the head's group in keys and values.
+        let columns: Range<Int>
+        /// `[tokens of the block, headSize]`
+        let target: MatrixView
+    }
+
     private func attend(
-        head: Int, rows: Range<Int>, queries: MatrixView, groupStride: Int, keys: MatrixView, values: MatrixView,
+        head: Int, rows: Range<Int>, queries: MatrixView, groupStride: Int, keys: KVRows, values: KVRows,
         output: MatrixView, workspace: Workspace
     ) {
         let group = head / headsPerGroup
-        let past = keys.rows - queries.rows
-        let first = visible(position: past + rows.lowerBound, keys: keys.rows).lowerBound
-        let last = visible(position: past + rows.upperBound - 1, keys: keys.rows).upperBound
-        let span = last - first
-        let query = queries.row(rows.lowerBound) + group * groupStride + head % headsPerGroup * headSize
-        let key = keys.row(first) + group * headSize
-        let value = values.row(first) + group * headSize
-        let target = output.row(rows.lowerBound) + head * headSize
-        let scale = 1 / Float(headSize).squareRoot()
+        let own = group * groupStride + head % headsPerGroup * headSize
+        func block(_ rows: Range<Int>) -> Block {
+            Block(
+                query: queries.rows(rows).columns(own..<own + headSize),
+                position: keys.rows - queries.rows + rows.lowerBound,
+                columns: group * headSize..<(group + 1) * headSize,
+                target: output.rows(rows).columns(head * headSize..<(head + 1) * headSize))
+        }
+        if queries.rows <= Linear.directRows || rows.count == 1 {
+            for row in rows { attendRow(block(row..<row + 1), keys: keys, values: values, workspace: workspace) }
+        } else {
+            attendRows(block(rows), keys: keys, values: values, workspace: workspace)
+        }
+    }
 
-        workspace.withScratch(rows.count * span) { scores in
-            // [rows, span]
-            if rows.count == 1 {
-                RowProduct.multiply(
-                    key, type: .f32, rows: span, columns: headSize, stride: keys.stride, x: query, into: scores)
-                VectorMath.scale(scores, by: scale, count: span)
-            } else {
+    /// One query: keys and values are read as they are stored.
+    private func attendRow(_ block: Block, keys: KVRows, values: KVRows, workspace: Workspace) {
+        let seen = visible(position: block.position, keys: keys.rows)
+        workspace.withScratch(seen.count) { scores in
+            keys.multiply(rows: seen, columns: block.columns, x: block.query.pointer, into: scores)
+            VectorMath.scale(scores, by: 1 / Float(headSize).squareRoot(), count: seen.count)
+            VectorMath.softmax(scores, count: seen.count)
+            block.target.pointer.update(repeating: 0, count: headSize)
+            values.accumulate(rows: seen, columns: block.columns, weights: scores, into: block.target.pointer)
+        }
+    }
+
+    /// Several queries, as matrix products over all that any of them sees.
+    private func attendRows(_ block: Block, keys: KVRows, values: KVRows, workspace: Workspace) {
+        let (count, query, target) = (block.query.rows, block.query, block.target)
+        let first = visible(position: block.position, keys: keys.rows).lowerBound
+        let last = visible(position: block.position + count - 1, keys: keys.rows).upperBound
+        let span = last - first
+        workspace.withScratch(count * span) { scores in
+            // [count, span]
+            withFloats(keys, first..<last, block.columns, workspace) { key in
                 BLAS.gemm(
-                    transposeB: true, m: rows.count, n: span, k: headSize, alpha: scale, a: query, lda: queries.stride,
-                    b: key,
-                    ldb: keys.stride, c: scores, ldc: span)
+                    transposeB: true, m: count, n: span, k: headSize, alpha: 1 / Float(headSize).squareRoot(),
+                    a: query.pointer, lda: query.stride, b: key.pointer, ldb: key.stride, c: scores, ldc: span)
             }
-            for row in 0..<rows.count {
-                softmax(scores + row * span, position: past + rows.lowerBound + row, from: first, span: span)
+            for row in 0..<count {
+                softmax(scores + row * span, position: block.position + row, from: first, span: span)
             }
-            if rows.count == 1 {
-                target.update(repeating: 0, count: headSize)
-                RowProduct.accumulate(
-                    value, rows: span, columns: headSize, stride: values.stride, weights: scores, into: target)
-            } else {
+            withFloats(values, first..<last, block.columns, workspace) { value in
                 BLAS.gemm(
-                    m: rows.count, n: headSize, k: span, a: scores, lda: span, b: value, ldb: values.stride, c: target,
-                    ldc: output.stride)
+                    m: count, n: headSize, k: span, a: scores, lda: span, b: value.pointer, ldb: value.stride,
+                    c: target.pointer, ldc: target.stride)
             }
+        }
+    }
+
+    /// Some rows and columns in float32: in place, or widened in scratch.
+    private func withFloats(
+        _ stored: KVRows, _ rows: Range<Int>, _ columns: Range<Int>, _ workspace: Workspace,
+        _ body: (MatrixView) -> Void
+    ) {
+        if let floats = stored.floats { return body(floats.rows(rows).columns(columns)) }
+        workspace.withScratch(rows.count * columns.count) { scratch in
+            stored.widen(rows: rows, columns: columns, into: scratch)
+            body(MatrixView(scratch, rows: rows.count, columns: columns.count))
         }
     }
 }

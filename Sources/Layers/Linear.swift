@@ -34,8 +34,9 @@ public struct Linear: Sendable {
         int16 = arithmetic == .int16 ? Int16Weight(weight) : nil
     }
 
-    /// Up to this many rows of `x`, the stored weight is read once for each instead of being brought into strips.
-    static let directRows = 4
+    /// Up to this many rows of `x`, the stored weight is multiplied as it lies instead of being brought into strips, and each row
+    /// has the bits that it would have alone.
+    public static let directRows = 4
 
     /// - Parameters:
     ///   - x: `[rows, in]`

@@ -14,7 +14,7 @@ public struct MatrixView: @unchecked Sendable {
     /// Elements from one row to the next; at least `columns`.
     public let stride: Int
     /// Whose memory it is.
-    private let owner: AnyObject?
+    let owner: AnyObject?
 
     /// - Parameter owner: what keeps the memory alive; nil where the caller sees to that.
     public init(

@@ -58,25 +58,43 @@ struct Decoder: Sendable {
 
     /// Runs a prompt behind what the state's cache holds.
     /// - Parameter rows: of the prompt, whose logits to compute, ascending.
-    /// - Returns: `[rows.count, vocabulary]`
-    func forward(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: Matrix) {
+    /// - Parameter logits: `[rows.count, vocabulary]`
+    func forward(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: MatrixView) {
         precondition(logits.rows == rows.count && logits.columns == head.outputs)
         let past = state.count
+        if admit(prompt, to: state) {
+            run(prompt, rows: rows, state: state, into: logits)
+        } else {
+            runAgain(rows: rows.map { $0 + past }, state: state, into: logits)
+        }
+    }
+
+    /// Makes a state ready to read a prompt.
+    /// - Returns: false where the length that it grows to changes what earlier positions have computed, and all of it is to
+    ///   run again.
+    func admit(_ prompt: EmbeddedPrompt, to state: DecoderState) -> Bool {
+        let length = state.count + prompt.count
         guard var inputs = state.inputs else {
-            if rotary.changesBase(length: past + prompt.count) { state.cache.storeUnrotatedKeys(rotary: rotary) }
-            return run(prompt, rows: rows, state: state, into: logits)
+            if rotary.changesBase(length: length) { state.cache.storeUnrotatedKeys(rotary: rotary) }
+            return true
         }
         state.inputs = nil  // so that appending does not copy
         inputs.append(prompt)
         state.inputs = inputs
-        let base = rotary.base(length: past + prompt.count)
+        let base = rotary.base(length: length)
         defer { state.base = base }
-        guard past > 0, base != state.base else { return run(prompt, rows: rows, state: state, into: logits) }
-        state.cache.truncate(to: 0)
-        run(inputs.prompt, rows: rows.map { $0 + past }, state: state, into: logits)
+        return state.count == 0 || base == state.base
     }
 
-    private func run(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: Matrix) {
+    /// Runs all that a state has been fed.
+    /// - Parameter rows: of the whole sequence.
+    func runAgain(rows: [Int], state: DecoderState, into logits: MatrixView) {
+        guard let inputs = state.inputs else { preconditionFailure("a sequence that keeps no inputs") }
+        state.cache.truncate(to: 0)
+        run(inputs.prompt, rows: rows, state: state, into: logits)
+    }
+
+    private func run(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: MatrixView) {
         let workspace = state.workspace
         let cache = state.cache
         let length = cache.count + prompt.count
@@ -87,8 +105,8 @@ struct Decoder: Sendable {
         for start in stride(from: 0, to: prompt.count, by: Decoder.passRows) {
             let part = start..<min(start + Decoder.passRows, prompt.count)
             let pass = DecoderPass(
-                images: prompt.imageRuns(in: part), addsCrayon: configuration.crayon?.entry == .additive, rotary: table,
-                cache: cache, workspace: workspace)
+                images: prompt.imageRuns(in: part), addsCrayon: configuration.crayon?.entry == .additive,
+                sequences: [PassSequence(rows: 0..<part.count, cache: cache, rotary: table)], workspace: workspace)
             let hidden = workspace.view(.residual, rows: part.count, columns: width)
             hidden.copy(from: prompt.hidden.view.rows(part))
             for layer in layers { layer.forward(hidden, pass: pass) }
@@ -101,7 +119,7 @@ struct Decoder: Sendable {
                 finalNorm.forward(hidden.rows(row - start..<row - start + 1), into: selected.rows(index..<index + 1))
             }
             let done = rows.count - wanted.count
-            head.forward(selected, into: logits.view.rows(done..<done + here.count), workspace: workspace)
+            head.forward(selected, into: logits.rows(done..<done + here.count), workspace: workspace)
             wanted = wanted.dropFirst(here.count)
         }
         precondition(wanted.isEmpty, "a row outside the prompt")
@@ -113,44 +131,4 @@ struct Decoder: Sendable {
             embeddings.dequantizeRows(token..<token + 1, into: hidden.row(row))
         }
     }
-}
-
-/// A sequence in progress: its cache, and scratch memory that is kept from step to step.
-///
-/// Belongs to one sequence and one thread at a time.
-public final class DecoderState: @unchecked Sendable {
-    // @unchecked: as its cache and workspace, used by one pass at a time.
-    let cache: KVCache
-    let workspace = Workspace()
-    /// Embedding of the token that a step feeds. `[1, hidden]`
-    let token: Matrix
-    /// `[1, vocabulary]`
-    let logits: Matrix
-    /// Kept where a longer sequence changes what earlier positions have computed.
-    var inputs: SequenceInputs?
-    /// The rotary base that the cache was filled with, where `inputs` are kept.
-    var base = 0.0
-
-    init(_ backbone: BackboneConfiguration, recomputes: Bool) {
-        if recomputes, case .dynamic = backbone.rope.scaling { inputs = SequenceInputs(width: backbone.hiddenSize) }
-        cache = KVCache(layerCount: backbone.layerCount, width: backbone.keyValueHeadCount * backbone.headSize)
-        token = Matrix(rows: 1, columns: backbone.hiddenSize)
-        logits = Matrix(rows: 1, columns: backbone.vocabularySize)
-    }
-
-    /// Positions seen so far.
-    public var count: Int { cache.count }
-
-    /// Makes room ahead for that many positions in all, so that decoding does not have to grow the cache.
-    public func reserve(_ positions: Int) { cache.reserve(positions) }
-
-    /// Forgets all but the first `positions`.
-    /// - Precondition: no more than `count`.
-    public func truncate(to positions: Int) {
-        cache.truncate(to: positions)
-        inputs?.truncate(to: positions)
-    }
-
-    /// Bytes of keys and values.
-    public var cacheByteCount: Int { cache.byteCount }
 }

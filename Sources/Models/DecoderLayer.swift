@@ -135,30 +135,36 @@ struct DecoderLayer: Sendable {
     }
 
     private func attend(_ x: MatrixView, into mixed: MatrixView, pass: DecoderPass) {
-        let past = pass.cache.count
-        let new = past..<past + x.rows
-        let keys = pass.cache.keys(index).rows(0..<new.upperBound)
-        let values = pass.cache.values(index).rows(0..<new.upperBound)
         let queries = pass.workspace.view(.queries, rows: x.rows, columns: queryColumns)
-        project(
-            x, queries: queries, keys: keys.rows(new), values: values.rows(new), images: pass.images,
-            workspace: pass.workspace)
-        rotateQueries(queries, by: pass.rotary, from: past)
-        attention.forward(
-            queries: queries, groupStride: groupStride, keys: rotated(keys, new: new, pass: pass), values: values,
-            into: mixed, workspace: pass.workspace)
+        let (keys, values) = pass.newRows(layer: index, count: x.rows)
+        project(x, queries: queries, keys: keys, values: values, images: pass.images, workspace: pass.workspace)
+        for sequence in pass.sequences {
+            let (past, own) = (sequence.cache.count, sequence.rows)
+            let new = past..<past + own.count
+            let storedKeys = sequence.cache.keys(index).rows(0..<new.upperBound)
+            let storedValues = sequence.cache.values(index).rows(0..<new.upperBound)
+            rotateQueries(queries.rows(own), by: sequence.rotary, from: past)
+            if sequence.cache.holdsRotatedKeys {
+                Elementwise.rotate(keys.rows(own), by: sequence.rotary, from: past)
+            }
+            if !pass.storesInPlace {
+                storedKeys.rows(new).store(keys.rows(own))
+                storedValues.rows(new).store(values.rows(own))
+            }
+            attention.forward(
+                queries: queries.rows(own), groupStride: groupStride,
+                keys: rotated(storedKeys, sequence: sequence, workspace: pass.workspace), values: storedValues,
+                into: mixed.rows(own), workspace: pass.workspace)
+        }
     }
 
-    /// The keys as attention needs them: the new ones rotated in the cache, or all of them in a copy.
-    private func rotated(_ keys: MatrixView, new: Range<Int>, pass: DecoderPass) -> MatrixView {
-        if pass.cache.holdsRotatedKeys {
-            Elementwise.rotate(keys.rows(new), by: pass.rotary, from: new.lowerBound)
-            return keys
-        }
-        let copy = pass.workspace.view(.rotatedKeys, rows: keys.rows, columns: keys.columns)
-        copy.copy(from: keys)
-        Elementwise.rotate(copy, by: pass.rotary, from: 0)
-        return copy
+    /// The keys as attention needs them: those of the cache, or a rotated copy where it holds them unrotated.
+    private func rotated(_ keys: KVRows, sequence: PassSequence, workspace: Workspace) -> KVRows {
+        if sequence.cache.holdsRotatedKeys { return keys }
+        let copy = workspace.view(.rotatedKeys, rows: keys.rows, columns: keys.columns)
+        keys.widen(into: copy)
+        Elementwise.rotate(copy, by: sequence.rotary, from: 0)
+        return KVRows(copy)
     }
 }
 
@@ -167,7 +173,34 @@ struct DecoderPass {
     let images: [ImageRun]
     /// The crayon prompt is added to what attention reads (the paper's way of entering).
     let addsCrayon: Bool
-    let rotary: RotaryTable
-    let cache: KVCache
+    /// Whose rows the pass reads, in their order; at least one.
+    let sequences: [PassSequence]
     let workspace: Workspace
+
+    /// Whether new keys and values are computed where they are kept.
+    var storesInPlace: Bool { sequences.count == 1 && sequences[0].cache.format == .f32 }
+
+    /// Where a layer's new keys and values are computed: in the cache, or in scratch where they are kept in fewer bits or in
+    /// several caches. `[count, groups * headSize]`
+    func newRows(layer: Int, count: Int) -> (keys: MatrixView, values: MatrixView) {
+        let cache = sequences[0].cache
+        let new = cache.count..<cache.count + count
+        if storesInPlace, let keys = cache.keys(layer).rows(new).floats,
+            let values = cache.values(layer).rows(new).floats
+        {
+            return (keys, values)
+        }
+        let width = cache.groups * cache.headSize
+        return (
+            workspace.view(.keys, rows: count, columns: width), workspace.view(.values, rows: count, columns: width)
+        )
+    }
+}
+
+/// Rows of a pass that continue one sequence.
+struct PassSequence {
+    let rows: Range<Int>
+    let cache: KVCache
+    /// Angles for the sequence's length with these rows.
+    let rotary: RotaryTable
 }

@@ -1,21 +1,7 @@
 import Architecture
 public import Bytes
 public import Layers
-import Synchronization
 public import Tensors
-
-/// Features of the pictures of several prompts, so that a picture is seen once.
-public final class FeatureStore: Sendable {
-    private let seen = Mutex<[(image: ImageInput, features: ImageFeatures)]>([])
-
-    public init() {}
-
-    func features(of image: ImageInput) -> ImageFeatures? {
-        seen.withLock { seen in seen.first { $0.image == image }?.features }
-    }
-
-    func insert(_ features: ImageFeatures, of image: ImageInput) { seen.withLock { $0.append((image, features)) } }
-}
 
 extension VisionLanguageModel {
     /// Looks up the tokens, runs the pictures through the vision tower, and splices the two.

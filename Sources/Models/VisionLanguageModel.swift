@@ -26,15 +26,18 @@ public final class VisionLanguageModel: Sendable {
         public var recomputesPastMaxPositions: Bool
         /// What products with 4-bit weights are computed in.
         public var arithmetic: Arithmetic
+        /// How the keys and values of a sequence are kept. Those of a position are computed in float32, then rounded once.
+        public var cacheFormat: KVCacheFormat
 
         public init(
             lowRankSets: [String]? = nil, usesCrayon: Bool = true, recomputesPastMaxPositions: Bool = true,
-            arithmetic: Arithmetic = .float32
+            arithmetic: Arithmetic = .float32, cacheFormat: KVCacheFormat = .f32
         ) {
             self.lowRankSets = lowRankSets
             self.usesCrayon = usesCrayon
             self.recomputesPastMaxPositions = recomputesPastMaxPositions
             self.arithmetic = arithmetic
+            self.cacheFormat = cacheFormat
         }
     }
 
@@ -91,28 +94,8 @@ public final class VisionLanguageModel: Sendable {
 
     /// An empty sequence.
     public func makeState() -> DecoderState {
-        DecoderState(configuration.backbone, recomputes: options.recomputesPastMaxPositions)
-    }
-
-    /// Reads a prompt behind what the state has seen.
-    /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.
-    /// - Throws: `CrayonError` for an empty prompt.
-    public func prefill(_ prompt: EmbeddedPrompt, state: DecoderState) throws(CrayonError) -> Matrix {
-        guard prompt.count > 0 else {
-            throw CrayonError(.usage, in: "prompt", found: "no tokens", expected: "at least one")
-        }
-        decoder.forward(prompt, rows: [prompt.count - 1], state: state, into: state.logits)
-        return state.logits
-    }
-
-    /// Reads one more token.
-    /// - Returns: as `prefill`.
-    /// - Throws: `CrayonError` for a token without an embedding.
-    public func step(token: Int, state: DecoderState) throws(CrayonError) -> Matrix {
-        try check(token: token)
-        decoder.embed(CollectionOfOne(token), into: state.token.view)
-        decoder.forward(EmbeddedPrompt(hidden: state.token), rows: [0], state: state, into: state.logits)
-        return state.logits
+        DecoderState(
+            configuration.backbone, recomputes: options.recomputesPastMaxPositions, cacheFormat: options.cacheFormat)
     }
 
     /// Logits of a whole prompt on its own.
@@ -139,7 +122,7 @@ public final class VisionLanguageModel: Sendable {
                 throw Self.badRows("\(first < 0 ? first : last)", prompt)
             }
             let logits = Matrix(rows: wanted.count, columns: configuration.backbone.vocabularySize)
-            decoder.forward(prompt, rows: wanted, state: state, into: logits)
+            decoder.forward(prompt, rows: wanted, state: state, into: logits.view)
             results.append(logits)
         }
         return results

@@ -27,6 +27,20 @@ public final class Matrix: @unchecked Sendable {
         if !values.isEmpty { pointer.update(from: values, count: values.count) }
     }
 
+    /// The first rows, over the same memory.
+    /// - Precondition: there are that many.
+    public func sharing(firstRows rows: Int) -> Matrix {
+        precondition(rows >= 0 && rows <= self.rows)
+        return rows == self.rows ? self : Matrix(rows: rows, columns: columns, storage: storage)
+    }
+
+    private init(rows: Int, columns: Int, storage: ByteBuffer) {
+        self.rows = rows
+        self.columns = columns
+        self.storage = storage
+        pointer = storage.pointer.assumingMemoryBound(to: Float.self)
+    }
+
     public var count: Int { rows * columns }
 
     /// - Precondition: `index` is a row.

@@ -1,10 +1,8 @@
 public import Architecture
 public import Bytes
-public import Checkpoints
 import Images
 public import Inference
 import JSON
-public import Models
 
 /// Questions about pictures with the answers that are right: a JSON file, see `Formats/questions.md`.
 public struct QuestionSet: Sendable {
@@ -58,84 +56,5 @@ public struct QuestionSet: Sendable {
         if name.hasPrefix("/") { return name }
         let folder = path.split(separator: "/", omittingEmptySubsequences: false).dropLast()
         return folder.isEmpty ? name : folder.joined(separator: "/") + "/" + name
-    }
-}
-
-/// What a model answered to a set of questions.
-public struct AnswerSheet: Codable, Sendable {
-    public struct Answer: Codable, Sendable {
-        public var question: QuestionSet.Question
-        public var answer: String
-        /// Whether it is the right one to the letter, white space at the ends aside; nil where none is known.
-        public var isRight: Bool?
-    }
-
-    public struct Rate: Codable, Sendable {
-        public var kind: String
-        public var right: Int
-        public var asked: Int
-        public var share: Double { asked == 0 ? 0 : Double(right) / Double(asked) }
-    }
-
-    public var model: String
-    public var answers: [Answer]
-    /// By kind in the order of their first question, then over all as "all"; empty when no right answers are known.
-    public var rates: [Rate]
-
-    /// Asks every question, each in a conversation of its own.
-    /// - Parameters:
-    ///   - template: nil for the model's own.
-    ///   - onAnswer: called after each with how many are done.
-    public init(
-        asking questions: QuestionSet, of source: any ModelSource, options: VisionLanguageModel.Options = .init(),
-        template: PromptTemplate? = nil, generation: GenerationOptions = .init(),
-        onAnswer: (Answer, Int) -> Void = { _, _ in }
-    ) throws(CrayonError) {
-        let chat = try ChatSession(source: source, options: options, template: template)
-        model = source.place
-        answers = []
-        for question in questions.questions {
-            let picture = try questions.picture(of: question, for: source.configuration)
-            chat.reset()
-            let text: String
-            do {
-                text = try chat.ask(question.question, pictures: picture.map { [$0] } ?? [], options: generation).text
-            } catch let error as CrayonError {
-                throw error
-            } catch {
-                throw CrayonError(.io, in: questions.path, found: "\(error)")
-            }
-            let answer = Answer(
-                question: question, answer: text,
-                isRight: question.answer.map { Self.trim($0) == Self.trim(text) })
-            answers.append(answer)
-            onAnswer(answer, answers.count)
-        }
-        rates = Self.rates(of: answers)
-    }
-
-    static func rates(of answers: [Answer]) -> [Rate] {
-        var rates: [Rate] = []
-        var total = Rate(kind: "all", right: 0, asked: 0)
-        for answer in answers {
-            guard let isRight = answer.isRight else { continue }
-            let kind = answer.question.kind ?? "question"
-            let index = rates.firstIndex { $0.kind == kind } ?? rates.count
-            if index == rates.count { rates.append(Rate(kind: kind, right: 0, asked: 0)) }
-            rates[index].asked += 1
-            total.asked += 1
-            if isRight {
-                rates[index].right += 1
-                total.right += 1
-            }
-        }
-        return total.asked == 0 ? [] : rates + [total]
-    }
-
-    private static func trim(_ text: String) -> Substring {
-        var text = text[...]
-        while text.first?.isWhitespace == true { text.removeFirst() }
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return text
     }
 }

@@ -49,6 +49,54 @@ import Testing
         #expect(try #require(found.json["prompt_positions"] as? Int) > 128)
     }
 
+    @Test func keysAndValuesInFewerBits() throws {
+        let question = "What is in the box [0.25, 0.25, 0.50, 0.50]?"
+        for format in ["f32", "f16", "int8"] {
+            #expect(try run(Repository.picture + ["--kv-cache", format, question]).output == "green circle\n")
+        }
+        let unknown = try run(Repository.picture + ["--kv-cache", "int4", question])
+        #expect(unknown.status == 2 && unknown.errors.contains("--kv-cache"))
+    }
+
+    @Test func lookedUpTokens() throws {
+        let question =
+            "Provide multiple object names with their numbering index and the objects' bounding box coordinates in this image."
+        let plain = try run(Repository.picture + [question])
+        let found = try run(Repository.picture + ["--lookup", "3", "--stats", question])
+        #expect(found.status == 0 && found.output == plain.output && found.output.hasPrefix("Sure, it is (#1 "))
+        let counts = try #require(
+            found.errors.firstMatch(
+                of: /look-up: (\d+) tokens proposed, (\d+) accepted; (\d+) passes for (\d+) tokens/))
+        let (proposed, accepted) = try (#require(Int(counts.1)), #require(Int(counts.2)))
+        let (passes, tokens) = try (#require(Int(counts.3)), #require(Int(counts.4)))
+        #expect(accepted <= proposed && passes + accepted == tokens)
+        // The answer repeats the boxes of the prompt.
+        #expect(passes * 3 < tokens * 2)
+        #expect(try run(["--lookup", "4", question]).status == 2)
+    }
+
+    /// Answers and rates do not depend on how many are made at a time, nor are pictures read again for each.
+    @Test func severalAnswersAtATime() throws {
+        let questions = ["--questions", "\(Repository.sample)/scenes/questions.json", "--stats", "--quiet", "--json"]
+        let one = try run(questions)
+        let four = try run(questions + ["--batch", "4"])
+        #expect(one.status == 0 && four.status == 0 && one.output == four.output)
+        func passes(_ found: Command) throws -> Int {
+            let counts = try #require(
+                found.errors.firstMatch(
+                    of:
+                        /142 answers: vision tower (\d+) times, prompts (\d+) positions \((\d+) from the cache\).* (\d+) passes/
+                ))
+            // One for each of 24 pictures, most of the prompts' positions with it.
+            #expect(counts.1 == "24")
+            #expect(try #require(Int(counts.3)) * 2 > #require(Int(counts.2)))
+            return try #require(Int(counts.4))
+        }
+        #expect(try passes(four) * 2 < passes(one))
+        #expect(try run(["--batch", "2", "What?"]).status == 2)
+        #expect(try run(questions + ["--batch", "0"]).status == 2)
+    }
+
     @Test func stopTextsAndLength() throws {
         let question = "What is in the box [0.25, 0.25, 0.50, 0.50]?"
         #expect(try run(Repository.picture + ["--stop", "circle", question]).output == "green \n")

@@ -82,6 +82,22 @@ import Tokenization
         #expect(scores.pictures == 6 && scores.skipped.isEmpty)
     }
 
+    /// The questions about a picture have its positions in common: they and the tower run once, whatever the batch.
+    @Test(arguments: [1, 4, 16]) func picturesAreReadOnce(batch: Int) throws {
+        let questions = try Self.questions(limit: 5)
+        let source = try Self.source()
+        var statistics = GenerationStatistics()
+        let scores = try questions.ask(
+            ModelUnderTest(source: source, batch: batch), onAnswer: { statistics += $1.statistics })
+        #expect(scores.pictures == 5 && statistics.answers > 40)
+        #expect(statistics.towerRuns == 5)
+        // 64 patches a picture, and not that many for all else that is new.
+        let new = statistics.promptPositions - statistics.reusedPositions
+        #expect(new > 5 * 64 && new < 5 * 128 + 40 * statistics.answers)
+        let alone = try questions.ask(ModelUnderTest(source: source))
+        #expect(scores == alone)
+    }
+
     /// Without the crayon prompt the sample is worse at objects.
     @Test func crayonMatters() throws {
         let source = try Self.source()
@@ -143,6 +159,7 @@ import Tokenization
         let scores = try InstructionScores(asking: examples, of: ModelUnderTest(source: source)) { _, _, _ in
             answers += 1
         }
+        #expect(try scores == InstructionScores(asking: examples, of: ModelUnderTest(source: source, batch: 3)))
         #expect(answers == 24 && scores.exact.asked == 24)
         #expect(Set(scores.kinds.map(\.kind)) == ["class", "presence"])
         #expect(scores.exact.right >= 18)

@@ -8,6 +8,7 @@ import Testing
     @Test func quantization() { QuantizationChecks.run() }
     @Test func gridRuns() { GridRunChecks.run() }
     @Test func vectors() { VectorChecks.run() }
+    @Test func int8Rows() { Int8Checks.run() }
     @Test func panels() { PanelChecks.run() }
     @Test func strips() { StripChecks.run() }
     @Test func int16Products() { Int16Checks.run() }
@@ -23,6 +24,7 @@ import Testing
         QuantizationChecks.run()
         GridRunChecks.run()
         VectorChecks.run()
+        Int8Checks.run()
         PanelChecks.run()
         StripChecks.run()
         Int16Checks.run()

@@ -289,6 +289,28 @@ typedef struct {
 } ck_comparison;
 ck_comparison ck_compare(const float *reference, const float *value, int64_t count);
 
+// MARK: 8-bit rows
+
+// Runs of `columns` elements as integers of -127 ... 127 and one float32 scale for each run: scale = largest / 127 and
+// code = x / scale to the nearest, ties to even; the same bits in every variant. A run whose scale would be below the
+// normal range becomes zeros, one that holds what is not finite becomes NaNs.
+void ck_i8_encode(const float *source, int64_t runs, int64_t columns, int8_t *codes, float *scales);
+
+// target[rows][columns] = code * scale. Rows lie `stride` codes and `scale_stride` scales apart, here and below.
+void ck_i8_decode(
+    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
+    float *target);
+
+// y[r] = scale[r] * sum over c of code[r][c] x[c], summed in float32.
+void ck_i8_multiply(
+    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
+    const float *x, float *y);
+
+// y[c] += sum over r of (p[r] scale[r]) code[r][c].
+void ck_i8_accumulate(
+    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
+    const float *p, float *y);
+
 // MARK: Panels of 16 columns
 
 // y[rows][16] = A[rows][count] V[count][16], added to what y holds where `adds`. Rows of A are `stride` elements apart.

@@ -40,6 +40,7 @@ struct Run: ParsableCommand {
             valueName: "file"))
     var questions: String?
 
+    @OptionGroup var atOnce: BatchOption
     @OptionGroup(title: "Generation") var generation: GenerationArguments
     @OptionGroup(title: "Model") var parts: RunParts
     @OptionGroup var common: CommonOptions
@@ -61,6 +62,7 @@ struct Run: ParsableCommand {
         if questions != nil, question != nil || !image.isEmpty {
             throw ValidationError("--questions brings its own questions and pictures.")
         }
+        if questions == nil, atOnce.batch != 1 { throw ValidationError("--batch goes with --questions.") }
     }
 
     func run() throws {
@@ -108,13 +110,8 @@ struct Run: ParsableCommand {
             Output.print("")
         }
         if stats {
-            let statistics = answer.statistics
-            Output.note(
-                String(
-                    format:
-                        "prompt %d positions (%d from the cache), embedding %.2f s, prefill %.1f/s; answer %d tokens, %.1f/s",
-                    statistics.promptPositions, statistics.reusedPositions, statistics.embeddingSeconds,
-                    statistics.prefillPositionsPerSecond, statistics.newTokens, statistics.decodingTokensPerSecond))
+            Output.note(StatisticsText.answer(answer.statistics))
+            if generation.lookup > 0 { Output.note(StatisticsText.lookup(answer.statistics)) }
         }
     }
 
@@ -128,11 +125,15 @@ struct Run: ParsableCommand {
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let sheet = try AnswerSheet(
             asking: questions, of: source, options: parts.options(.int16), template: try parts.promptTemplate(),
-            generation: generation.options
+            generation: generation.options, batch: atOnce.batch
         ) { _, done in
             display.update(label: "questions", done: done, total: questions.questions.count, unit: .items)
         }
         display.finish()
+        if stats {
+            Output.note(StatisticsText.answers(sheet.statistics))
+            if generation.lookup > 0 { Output.note(StatisticsText.lookup(sheet.statistics)) }
+        }
         if common.json { return Output.print(try Output.json(sheet)) }
         if answers || sheet.rates.isEmpty {
             for answer in sheet.answers {
@@ -175,17 +176,25 @@ struct GenerationArguments: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("A text that ends an answer; repeat for more.", valueName: "text"))
     var stop: [String] = []
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Look up to n tokens up in the prompt and the answer so far, and check them in one pass; at most "
+                + "\(GenerationOptions.longestLookup).",
+            discussion: "Saves passes where answers repeat what was said. Answers do not change.", valueName: "n"))
+    var lookup = 0
+
     var options: GenerationOptions {
         GenerationOptions(
             sampling: SamplingOptions(
                 temperature: temperature, topK: topK, topP: topP, repetitionPenalty: repetitionPenalty, seed: seed),
-            maxNewTokens: maxTokens, stop: stop)
+            maxNewTokens: maxTokens, stop: stop, lookup: lookup)
     }
 
     func validate() throws {
         guard maxTokens > 0 else { throw ValidationError("--max-tokens \(maxTokens); expected at least 1") }
         do {
-            try options.sampling.validate()
+            try options.validate()
         } catch {
             throw ValidationError(error.description)
         }
@@ -217,11 +226,18 @@ struct RunParts: ParsableArguments {
         ))
     var arithmetic: Arithmetic?
 
+    @Option(
+        name: .customLong("kv-cache"),
+        help: ArgumentHelp(
+            "How keys and values of what was read are kept: f32, f16 (half the memory) or int8 (a quarter).",
+            valueName: "format"))
+    var cacheFormat = KVCacheFormat.f32
+
     /// - Parameter usual: the arithmetic where none is chosen.
     func options(_ usual: Arithmetic) -> VisionLanguageModel.Options {
         .init(
-            lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon, arithmetic: arithmetic ?? usual
-        )
+            lowRankSets: noSets ? [] : sets.isEmpty ? nil : sets, usesCrayon: !noCrayon,
+            arithmetic: arithmetic ?? usual, cacheFormat: cacheFormat)
     }
 
     func promptTemplate() throws -> PromptTemplate? { try PromptTemplate.named(template) }
@@ -253,3 +269,5 @@ private struct AnswerOutput: Encodable {
         decodingTokensPerSecond = generation.statistics.decodingTokensPerSecond
     }
 }
+
+extension KVCacheFormat: ExpressibleByArgument {}

@@ -34,6 +34,7 @@ struct EvalInstructions: ParsableCommand {
     @Flag(name: .long, help: "Give no panoptic maps: every part of a picture is unknown.")
     var noMaps = false
 
+    @OptionGroup var atOnce: BatchOption
     @OptionGroup(title: "Model") var parts: RunParts
     @OptionGroup var common: CommonOptions
 
@@ -49,7 +50,7 @@ struct EvalInstructions: ParsableCommand {
         let mixture = try data.sources(seed: seed).open(for: source.configuration)
         let subject = try ModelUnderTest(
             source: source, options: parts.options(.float32), template: parts.promptTemplate(),
-            tellsMaps: parts.noCrayon || noMaps ? false : nil, name: model)
+            tellsMaps: parts.noCrayon || noMaps ? false : nil, name: model, batch: atOnce.batch)
         var examples: [Example] = []
         for set in mixture.datasets {
             for index in 0..<min(count, set.count) { examples.append(try set.example(index, epoch: 0)) }

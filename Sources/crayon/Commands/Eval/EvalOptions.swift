@@ -14,6 +14,7 @@ struct EvalOptions: ParsableArguments {
     @Option(name: .long, help: ArgumentHelp("Of absent classes and of pictures.", valueName: "n"))
     var seed: UInt64 = 0
 
+    @OptionGroup var atOnce: BatchOption
     @OptionGroup(title: "Model") var parts: RunParts
 
     @Flag(name: .long, help: "Give no panoptic maps: every part of a picture is unknown.")
@@ -69,20 +70,22 @@ struct EvalOptions: ParsableArguments {
                 ModelUnderTest(
                     source: source, options: parts.options(.float32), template: parts.promptTemplate(),
                     tellsMaps: parts.noCrayon || noMaps ? false : nil,
-                    name: name(model, sets: parts.sets, noSets: parts.noSets, noCrayon: parts.noCrayon)))
+                    name: name(model, sets: parts.sets, noSets: parts.noSets, noCrayon: parts.noCrayon),
+                    batch: atOnce.batch))
         ]
         if hasSecond {
             let path = against ?? model
             let options = VisionLanguageModel.Options(
                 lowRankSets: againstNoSets ? [] : againstSets.isEmpty ? nil : againstSets, usesCrayon: !againstNoCrayon,
-                arithmetic: parts.arithmetic ?? .float32)
+                arithmetic: parts.arithmetic ?? .float32, cacheFormat: parts.cacheFormat)
             scores.append(
                 try ask(
                     questions,
                     ModelUnderTest(
                         source: openModel(path: path), options: options, template: parts.promptTemplate(),
                         tellsMaps: againstNoCrayon || noMaps ? false : nil,
-                        name: name(path, sets: againstSets, noSets: againstNoSets, noCrayon: againstNoCrayon))))
+                        name: name(path, sets: againstSets, noSets: againstNoSets, noCrayon: againstNoCrayon),
+                        batch: atOnce.batch)))
         }
         if !common.quiet {
             for skipped in scores.first?.skipped ?? [] { Output.warn("left out: \(skipped)") }
