@@ -72,7 +72,7 @@ struct CrayonBench: ParsableCommand {
 
         let machine = Machine.current
         let usesDisk = benchmarks.contains { $0.name == "quantize-file" } || only.isEmpty
-        StopSignal.watch(notice: "stopping after the present run; a second signal stops at once\n")
+        Self.removeOnSignal(model)
         let probe = CeilingProbe()
         note("measuring the machine")
         var ceilings = [
@@ -84,10 +84,6 @@ struct CrayonBench: ParsableCommand {
         for benchmark in benchmarks {
             note("\(benchmark.name): \(benchmark.summary)")
             results.append(try runner.run(benchmark, probe: probe))
-            if let signal = StopSignal.received {
-                model.remove()
-                StopSignal.die(of: signal)
-            }
         }
         note("measuring the machine again")
         ceilings.append(
@@ -104,6 +100,20 @@ struct CrayonBench: ParsableCommand {
         } else {
             try AtomicFile.write(bytes, to: json)
         }
+    }
+
+    /// Has the model's folder taken away when the process is told to end, which a signal handler may not do itself.
+    private static func removeOnSignal(_ model: JobModel) {
+        StopSignal.watch()
+        Thread {
+            while true {
+                if let signal = StopSignal.received {
+                    model.remove()
+                    StopSignal.die(of: signal)
+                }
+                usleep(100_000)
+            }
+        }.start()
     }
 
     private func note(_ text: String) { FileHandle.standardError.write(Data("\(text)\n".utf8)) }

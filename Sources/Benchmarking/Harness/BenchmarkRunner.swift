@@ -48,8 +48,7 @@ public struct BenchmarkRunner: Sendable {
             one: measurements.count > 1 ? measurements[1] : nil)
     }
 
-    /// Samples of several things that take turns, until each has what the plan asks for, or one each where the process is told to end
-    /// (`StopSignal`).
+    /// Samples of several things that take turns, until each has what the plan asks for.
     /// - Parameter sample: given the index of the thing; seconds.
     static func alternate<Failure: Error>(
         _ count: Int, plan: TimingPlan, _ sample: (Int) throws(Failure) -> Double
@@ -59,7 +58,7 @@ public struct BenchmarkRunner: Sendable {
         var sums = [Double](repeating: 0, count: count)
         while true {
             let due = (0..<count).filter { plan.goesOn(count: samples[$0].count, seconds: sums[$0]) }
-            if due.isEmpty || (StopSignal.received != nil && !samples[0].isEmpty) { return samples }
+            if due.isEmpty { return samples }
             for turn in due {
                 let seconds = try sample(turn)
                 samples[turn].append(seconds)
