@@ -48,35 +48,53 @@ static const uint8_t order_avx2[CK_INT16_BLOCK] = {
     CK_EIGHT(0, 0), CK_EIGHT(16, 0), CK_EIGHT(8, 0), CK_EIGHT(24, 0),
     CK_EIGHT(0, 1), CK_EIGHT(16, 1), CK_EIGHT(8, 1), CK_EIGHT(24, 1),
 };
-#define CK_INT16_ORDER order_avx2
+#define CK_INT16_ORDER {order_avx2, false}
 
-CK_INLINE __m256i row_nibbles(level_bytes t, __m256i index, const int16_t *q) {
-    const __m256i low = _mm256_shuffle_epi8(t.low, index), high = _mm256_shuffle_epi8(t.high, index);
-    const __m256i a = _mm256_madd_epi16(_mm256_unpacklo_epi8(low, high), _mm256_loadu_si256((const __m256i *)q));
-    const __m256i b = _mm256_madd_epi16(_mm256_unpackhi_epi8(low, high), _mm256_loadu_si256((const __m256i *)(q + 16)));
-    return _mm256_add_epi32(a, b);
+// One row of the weight with `count` rows of x, known where this is inlined.
+CK_INLINE void one_row(
+    const int count, const uint8_t *codes, int64_t blocks, level_bytes t, const float *scales,
+    const ck_int16_rows_view *x, float *y, int64_t y_stride) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256 total[CK_INT16_FEW];
+    CK_UNROLL for (int i = 0; i < count; i++) total[i] = _mm256_setzero_ps();
+    for (int64_t b = 0; b < blocks; b++, codes += CK_INT16_BLOCK / 2) {
+        _mm_prefetch((const char *)(codes + 2048), _MM_HINT_T0);
+        const __m256i c = _mm256_loadu_si256((const __m256i *)codes);
+        const __m256i even = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble), odd = _mm256_and_si256(c, nibble);
+        const __m256i el = _mm256_shuffle_epi8(t.low, even), eh = _mm256_shuffle_epi8(t.high, even);
+        const __m256i ol = _mm256_shuffle_epi8(t.low, odd), oh = _mm256_shuffle_epi8(t.high, odd);
+        const __m256i w0 = _mm256_unpacklo_epi8(el, eh), w1 = _mm256_unpackhi_epi8(el, eh);
+        const __m256i w2 = _mm256_unpacklo_epi8(ol, oh), w3 = _mm256_unpackhi_epi8(ol, oh);
+        CK_UNROLL for (int i = 0; i < count; i++) {
+            const __m256i *q = (const __m256i *)(x->q + i * x->stride + b * CK_INT16_BLOCK);
+            const __m256i s0 = _mm256_madd_epi16(w0, _mm256_loadu_si256(q));
+            const __m256i s1 = _mm256_madd_epi16(w1, _mm256_loadu_si256(q + 1));
+            const __m256i s2 = _mm256_madd_epi16(w2, _mm256_loadu_si256(q + 2));
+            const __m256i s3 = _mm256_madd_epi16(w3, _mm256_loadu_si256(q + 3));
+            const __m256i sum = _mm256_add_epi32(_mm256_add_epi32(s0, s1), _mm256_add_epi32(s2, s3));
+            const __m256 scale = _mm256_set1_ps(scales[b] * x->scales[i * x->scale_stride + b]);
+            total[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, total[i]);
+        }
+    }
+    CK_UNROLL for (int i = 0; i < count; i++) {
+        const __m128 half = _mm_add_ps(_mm256_castps256_ps128(total[i]), _mm256_extractf128_ps(total[i], 1));
+        const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+        y[i * y_stride] = _mm_cvtss_f32(quarter) + _mm_cvtss_f32(_mm_shuffle_ps(quarter, quarter, 1));
+    }
 }
 
 CK_KERNEL void CK_NAME(int16_row_products)(
-    const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const int16_t *q, const float *scales,
-    float *y) {
+    const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const float *scales,
+    const ck_int16_rows_view *x, int count, float *y, int64_t y_stride) {
     const level_bytes t = split_levels(levels);
-    const __m256i nibble = _mm256_set1_epi8(15);
-    for (int64_t r = 0; r < rows; r++, scales += blocks) {
-        __m256 total = _mm256_setzero_ps();
-        for (int64_t b = 0; b < blocks; b++, codes += CK_INT16_BLOCK / 2) {
-            CK_PREFETCH_CODES(codes + 2048);
-            const __m256i c = _mm256_loadu_si256((const __m256i *)codes);
-            const int16_t *x = q + b * CK_INT16_BLOCK;
-            const __m256i even = row_nibbles(t, _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble), x);
-            const __m256i odd = row_nibbles(t, _mm256_and_si256(c, nibble), x + 32);
-            const __m256 sum = _mm256_cvtepi32_ps(_mm256_add_epi32(even, odd));
-            total = _mm256_fmadd_ps(sum, _mm256_broadcast_ss(scales + b), total);
-        }
-        const __m128 half = _mm_add_ps(_mm256_castps256_ps128(total), _mm256_extractf128_ps(total, 1));
-        const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-        y[r] = _mm_cvtss_f32(quarter) + _mm_cvtss_f32(_mm_shuffle_ps(quarter, quarter, 1));
-    }
+    const int64_t bytes = blocks * CK_INT16_BLOCK / 2;
+#define CK_ROWS(n) \
+    for (int64_t r = 0; r < rows; r++) one_row(n, codes + r * bytes, blocks, t, scales + r * blocks, x, y + r, y_stride)
+    if (count == 1) CK_ROWS(1);
+    else if (count == 2) CK_ROWS(2);
+    else if (count == 3) CK_ROWS(3);
+    else CK_ROWS(4);
+#undef CK_ROWS
 }
 
 #include "loops_int16.h"

@@ -52,70 +52,84 @@ static const uint8_t nibbles_of_words[CK_INT16_BLOCK] = {
     1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45, 49, 53, 57, 61, 0, 4, 8, 12, 16, 20, 24, 28, 32, 36, 40, 44, 48, 52, 56, 60,
     3, 7, 11, 15, 19, 23, 27, 31, 35, 39, 43, 47, 51, 55, 59, 63, 2, 6, 10, 14, 18, 22, 26, 30, 34, 38, 42, 46, 50, 54, 58, 62,
 };
-#define CK_INT16_ORDER nibbles_of_words
+#define CK_INT16_ORDER {nibbles_of_words, true}
 
-// Two blocks of x, nibble by nibble.
-typedef struct {
-    __m512i nibble[4];
-} block_pair;
+CK_INLINE __m512 pair_of(const float *values, bool is_pair) {
+    const __m512 first = _mm512_set1_ps(values[0]);
+    return is_pair ? _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(values + 1)) : first;
+}
 
-// A block, and the one behind it or (where `mask` is 0) nothing.
-CK_INLINE void load_pair(const int16_t *q, __mmask8 mask, block_pair *pair) {
-    CK_UNROLL for (int i = 0; i < 4; i++) {
-        const __m512i first = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(q + 16 * i)));
-        const __m256i second = _mm256_maskz_loadu_epi64(mask, q + CK_INT16_BLOCK + 16 * i);
-        pair->nibble[i] = _mm512_inserti64x4(first, second, 1);
+// Two blocks of `rows` rows of the weight, in the two halves of a register, with those of `count` rows of x. Where the pair is but
+// one block, the other half is zeros of x.
+CK_INLINE void add_pair(
+    const int rows, const int count, const uint8_t *codes, int64_t bytes, __m512i levels, const float *scales,
+    int64_t blocks, const int16_t *q, int64_t q_stride, const float *q_scales, int64_t q_scale_stride, bool is_pair,
+    __m512 total[4][CK_INT16_FEW]) {
+    __m512 factor[CK_INT16_FEW];
+    CK_UNROLL for (int i = 0; i < count; i++) factor[i] = pair_of(q_scales + i * q_scale_stride, is_pair);
+    CK_UNROLL for (int r = 0; r < rows; r++) {
+        // Into the second level: the first would have to hold several rows of it.
+        _mm_prefetch((const char *)(codes + (r + rows) * bytes), _MM_HINT_T1);
+        const __m512i c = is_pair ? _mm512_loadu_si512(codes + r * bytes)
+                                  : _mm512_zextsi256_si512(_mm256_loadu_si256((const __m256i *)(codes + r * bytes)));
+        // The look-up reads five bits of a word, of which the fifth is not the nibble's: `levels` has the table twice.
+        const __m512i w0 = _mm512_permutexvar_epi16(c, levels);
+        const __m512i w1 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 4), levels);
+        const __m512i w2 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 8), levels);
+        const __m512i w3 = _mm512_permutexvar_epi16(_mm512_srli_epi16(c, 12), levels);
+        const __m512 scale = pair_of(scales + r * blocks, is_pair);
+        CK_UNROLL for (int i = 0; i < count; i++) {
+            const int16_t *x = q + i * q_stride;
+            __m512i sum = _mm512_madd_epi16(w0, _mm512_loadu_si512(x));
+            add_products(&sum, w1, _mm512_loadu_si512(x + 32));
+            add_products(&sum, w2, _mm512_loadu_si512(x + 64));
+            add_products(&sum, w3, _mm512_loadu_si512(x + 96));
+            total[r][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, factor[i]), total[r][i]);
+        }
     }
 }
 
-// The sums of two blocks in the two halves, times their scales, added to `total`. The look-up reads five bits of a word, of which
-// the fifth is not the nibble's: `levels` has the table twice.
-CK_INLINE void add_pair(__m512i codes, __m512i levels, const block_pair *x, __m512 scales, __m512 *total) {
-    __m512i sum = _mm512_madd_epi16(_mm512_permutexvar_epi16(codes, levels), x->nibble[0]);
-    add_products(&sum, _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 4), levels), x->nibble[1]);
-    add_products(&sum, _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 8), levels), x->nibble[2]);
-    add_products(&sum, _mm512_permutexvar_epi16(_mm512_srli_epi16(codes, 12), levels), x->nibble[3]);
-    *total = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), scales, *total);
-}
-
-CK_INLINE __m512 pair_scales(const float *scales, __mmask16 mask) {
-    return _mm512_mask_broadcastss_ps(_mm512_set1_ps(scales[0]), mask, _mm_load_ss(mask ? scales + 1 : scales));
-}
-
-// `rows` at a time, known where this is inlined: they share what is loaded of x.
 CK_INLINE void few_rows(
-    const int rows, const uint8_t *codes, int64_t blocks, __m512i levels, const int16_t *q, const float *scales, float *y) {
+    const int rows, const int count, const uint8_t *codes, int64_t blocks, __m512i levels, const float *scales,
+    const ck_int16_rows_view *x, float *y, int64_t y_stride) {
     const int64_t bytes = blocks * CK_INT16_BLOCK / 2;
-    __m512 total[4];
-    CK_UNROLL for (int r = 0; r < rows; r++) total[r] = _mm512_setzero_ps();
-    block_pair x;
+    __m512 total[4][CK_INT16_FEW];
+    CK_UNROLL for (int r = 0; r < rows; r++)
+        CK_UNROLL for (int i = 0; i < count; i++) total[r][i] = _mm512_setzero_ps();
     int64_t b = 0;
-    for (; b + 2 <= blocks; b += 2, codes += CK_INT16_BLOCK) {
-        load_pair(q + b * CK_INT16_BLOCK, 0xff, &x);
-        CK_UNROLL for (int r = 0; r < rows; r++) {
-            CK_PREFETCH_CODES(codes + (r + rows) * bytes);
-            const __m512i c = _mm512_loadu_si512(codes + r * bytes);
-            add_pair(c, levels, &x, pair_scales(scales + r * blocks + b, 0xff00), &total[r]);
-        }
-    }
-    if (b < blocks) {
-        load_pair(q + b * CK_INT16_BLOCK, 0, &x);
-        CK_UNROLL for (int r = 0; r < rows; r++) {
-            const __m512i c = _mm512_maskz_loadu_epi64(0x0f, codes + r * bytes);
-            add_pair(c, levels, &x, pair_scales(scales + r * blocks + b, 0), &total[r]);
-        }
-    }
-    CK_UNROLL for (int r = 0; r < rows; r++) y[r] = _mm512_reduce_add_ps(total[r]);
+    for (; b + 2 <= blocks; b += 2)
+        add_pair(rows, count, codes + b * CK_INT16_BLOCK / 2, bytes, levels, scales + b, blocks,
+                 x->q + b * CK_INT16_BLOCK, x->stride, x->scales + b, x->scale_stride, true, total);
+    if (b < blocks)
+        add_pair(rows, count, codes + b * CK_INT16_BLOCK / 2, bytes, levels, scales + b, blocks,
+                 x->q + b * CK_INT16_BLOCK, x->stride, x->scales + b, x->scale_stride, false, total);
+    CK_UNROLL for (int r = 0; r < rows; r++)
+        CK_UNROLL for (int i = 0; i < count; i++) y[i * y_stride + r] = _mm512_reduce_add_ps(total[r][i]);
 }
 
 CK_KERNEL void CK_NAME(int16_row_products)(
-    const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const int16_t *q, const float *scales,
-    float *y) {
+    const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const float *scales,
+    const ck_int16_rows_view *x, int count, float *y, int64_t y_stride) {
     const __m512i t = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)levels));
     const int64_t bytes = blocks * CK_INT16_BLOCK / 2;
     int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) few_rows(4, codes + r * bytes, blocks, t, q, scales + r * blocks, y + r);
-    for (; r < rows; r++) few_rows(1, codes + r * bytes, blocks, t, q, scales + r * blocks, y + r);
+#define CK_ROWS(step, n) \
+    for (; r + step <= rows; r += step) \
+    few_rows(step, n, codes + r * bytes, blocks, t, scales + r * blocks, x, y + r, y_stride)
+    if (count == 1) {
+        CK_ROWS(4, 1);
+        CK_ROWS(1, 1);
+    } else if (count == 2) {
+        CK_ROWS(4, 2);
+        CK_ROWS(1, 2);
+    } else if (count == 3) {
+        CK_ROWS(2, 3);
+        CK_ROWS(1, 3);
+    } else {
+        CK_ROWS(2, 4);
+        CK_ROWS(1, 4);
+    }
+#undef CK_ROWS
 }
 
 #include "loops_int16.h"

@@ -31,22 +31,24 @@ CK_KERNEL void CK_NAME(int16_strip)(
         }
 }
 
-#define CK_INT16_ORDER NULL  // x in its natural order
+#define CK_INT16_ORDER {NULL, false}  // x as it comes
 
 CK_KERNEL void CK_NAME(int16_row_products)(
-    const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const int16_t *q, const float *scales,
-    float *y) {
-    for (int64_t r = 0; r < rows; r++, scales += blocks) {
-        float total = 0;
-        for (int64_t b = 0; b < blocks; b++) {
-            const int16_t *x = q + b * CK_INT16_BLOCK;
-            int32_t sum = 0;
-            for (int i = 0; i < CK_INT16_BLOCK / 2; i++, codes++)
-                sum += (int32_t)levels[*codes >> 4] * x[2 * i] + (int32_t)levels[*codes & 15] * x[2 * i + 1];
-            total += (float)sum * scales[b];
+    const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const float *scales,
+    const ck_int16_rows_view *x, int count, float *y, int64_t y_stride) {
+    for (int64_t r = 0; r < rows; r++, scales += blocks, codes += blocks * CK_INT16_BLOCK / 2)
+        for (int i = 0; i < count; i++) {
+            const int16_t *q = x->q + i * x->stride;
+            float total = 0;
+            for (int64_t b = 0; b < blocks; b++) {
+                const uint8_t *at = codes + b * CK_INT16_BLOCK / 2;
+                int32_t sum = 0;
+                for (int j = 0; j < CK_INT16_BLOCK / 2; j++, at++, q += 2)
+                    sum += (int32_t)levels[*at >> 4] * q[0] + (int32_t)levels[*at & 15] * q[1];
+                total += (float)sum * (scales[b] * x->scales[i * x->scale_stride + b]);
+            }
+            y[i * y_stride + r] = total;
         }
-        y[r] = total;
-    }
 }
 
 #include "loops_int16.h"

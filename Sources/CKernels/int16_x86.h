@@ -1,8 +1,5 @@
 // NF4 weights with x in int16: what AVX2 and AVX-512 share.
 
-// Codes are read once, in order, faster than the processor's own prefetching runs ahead.
-#define CK_PREFETCH_CODES(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
-
 typedef struct {
     __m256i low, high;  // the bytes of the 16 levels, in both lanes
 } level_bytes;

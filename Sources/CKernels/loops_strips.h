@@ -170,8 +170,20 @@ CK_INLINE float int16_scale(const float *x, float limit) {
     return other <= scale ? scale : other;  // NaN where a value is
 }
 
+// Puts a block where row products want it.
+CK_INLINE void place_block(const int16_t *natural, ck_int16_order order, int64_t block, bool is_alone, int16_t *to) {
+    // A pair's second block begins 16 values behind its first.
+    const int step = order.paired ? 2 * LANES : LANES;
+    if (order.paired && (block & 1)) to -= CK_INT16_BLOCK - LANES;
+    for (int i = 0; i < CK_INT16_BLOCK / LANES; i++) {
+        for (int j = 0; j < LANES; j++) to[i * step + j] = natural[order.places[i * LANES + j]];
+        // The last block of an odd number is paired with zeros.
+        if (order.paired && is_alone) memset(to + i * step + LANES, 0, LANES * sizeof(int16_t));
+    }
+}
+
 CK_KERNEL void CK_NAME(int16_rows)(
-    const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, const uint8_t *order, int16_t *q,
+    const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, ck_int16_order order, int16_t *q,
     int64_t q_stride, float *scales) {
     const float magic = 0x1.8p23f;
     const float limit = (float)(INT32_MAX / most - CK_INT16_BLOCK);
@@ -183,12 +195,9 @@ CK_KERNEL void CK_NAME(int16_rows)(
             // Not finite: so is every sum that this block goes into. Too small to divide by: nothing beside any other.
             bool usable = scale <= 3.4e38f && scale >= 1e-35f;
             *scales++ = usable ? scale : scale >= 0 && scale < 1e-35f ? 0 : NAN;
-            if (!usable) {
-                memset(to, 0, sizeof natural);
-                continue;
-            }
-            const float reciprocal = 1.0f / scale;
-            for (int i = 0; i < CK_INT16_BLOCK; i += LANES) {
+            if (!usable) memset(natural, 0, sizeof natural);
+            const float reciprocal = usable ? 1.0f / scale : 0;
+            for (int i = 0; usable && i < CK_INT16_BLOCK; i += LANES) {
                 floats v;
                 LOAD(v, from + i);
                 v *= reciprocal;
@@ -197,8 +206,7 @@ CK_KERNEL void CK_NAME(int16_rows)(
                 shorts w = __builtin_convertvector(v, shorts);
                 STORE(natural + i, w);
             }
-            if (!order) memcpy(to, natural, sizeof natural);
-            else
-                for (int i = 0; i < CK_INT16_BLOCK; i++) to[i] = natural[order[i]];
+            if (!order.places) memcpy(to, natural, sizeof natural);
+            else place_block(natural, order, b, (b & 1) == 0 && b + 1 == depth / CK_INT16_BLOCK, to);
         }
 }

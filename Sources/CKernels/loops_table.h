@@ -2,6 +2,10 @@
 #include "loops_keep.h"
 #include "loops_quantize.h"
 
+#ifndef CK_SCALES
+#define CK_SCALES CK_NAME(scales)
+#endif
+
 const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .name = CK_VARIANT_NAME,
     .f16_to_f32 = CK_NAME(f16_to_f32),
@@ -12,7 +16,7 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .nf4_encode = CK_NAME(nf4_encode),
     .nf4_quantize64 = CK_NAME(nf4_quantize64),
     .nf4_decode = CK_NAME(nf4_decode),
-    .scales = CK_NAME(scales),
+    .scales = CK_SCALES,
     .dynamic8_decode = CK_NAME(dynamic8_decode),
     .dynamic8_cells = CK_NAME(dynamic8_cells),
     .nf4_multiply = CK_NF4_MULTIPLY,

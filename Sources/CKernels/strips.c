@@ -29,7 +29,7 @@ void ck_strip_product(
 void ck_int16_rows(
     const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, bool for_row_products, int16_t *q,
     int64_t q_stride, float *scales) {
-    const uint8_t *order = for_row_products ? ck_kernels.int16_order : NULL;
+    const ck_int16_order natural = {NULL, false}, order = for_row_products ? ck_kernels.int16_order : natural;
     ck_kernels.int16_rows(x, stride, rows, depth, most, order, q, q_stride, scales);
 }
 
@@ -78,16 +78,15 @@ void ck_int16_product(
 
 void ck_nf4_multiply_int16(
     const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const int16_t *levels, float unit,
-    const int16_t *q, const float *q_scales, float *y) {
+    const ck_int16_rows_view *x, int64_t count, float *y, int64_t y_stride) {
     const int64_t blocks = columns / CK_INT16_BLOCK;
     float scales[CK_INT16_COLUMNS / CK_INT16_BLOCK];
     const int64_t most = CK_INT16_COLUMNS / columns;  // rows whose scales are in memory at a time
     for (int64_t r = 0; r < rows;) {
         const int64_t run = rows - r < most ? rows - r : most, start = (first_row + r) * columns;
         int16_scales(tensor, start, run * columns, unit, scales);
-        for (int64_t i = 0; i < run; i++)
-            for (int64_t b = 0; b < blocks; b++) scales[i * blocks + b] *= q_scales[b];
-        ck_kernels.int16_row_products(tensor->codes + start / 2, run, blocks, levels, q, scales, y + r);
+        ck_kernels.int16_row_products(
+            tensor->codes + start / 2, run, blocks, levels, scales, x, (int)count, y + r, y_stride);
         r += run;
     }
 }

@@ -14,6 +14,13 @@ typedef struct {
     double before, after;
 } ck_keep_fit_errors;
 
+// The order of int16 values for row products: `places` lists the elements of a block in fours of 16, NULL for as they come. Where
+// they are paired, the 16s of two blocks take turns: first, second, first, second …
+typedef struct {
+    const uint8_t *places;
+    bool paired;
+} ck_int16_order;
+
 typedef struct {
     const char *name;
 
@@ -50,20 +57,21 @@ typedef struct {
         float alpha, bool adds, float *y, int64_t y_stride);
 
     void (*int16_rows)(
-        const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, const uint8_t *order, int16_t *q,
+        const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, ck_int16_order order, int16_t *q,
         int64_t q_stride, float *scales);
-    // Where the values of a block stand for int16_row; NULL for their natural places.
-    const uint8_t *int16_order;
+    // Where values stand for int16_row_products.
+    ck_int16_order int16_order;
     // 16 outputs at most, codes of neighbouring ones `stride` bytes apart.
     void (*int16_strip)(
         const uint8_t *codes, int64_t stride, int64_t outputs, int64_t depth, const int16_t *levels, int16_t *strip);
     void (*int16_product)(
         const ck_int16_rows_view *x, int64_t rows, const int16_t *strips, const float *scales, int64_t outputs,
         int64_t depth, float alpha, bool adds, float *y, int64_t y_stride);
-    // y[row] = sum over its blocks of scales[row][block] * (sum of levels[code] * q); rows lie one behind the other.
+    // y[x][row] = sum over the row's blocks of (scales[row][block] * x's scale of the block) * (sum of levels[code] * q) for
+    // `count` rows of x, at most CK_INT16_FEW. The weight's rows lie one behind the other.
     void (*int16_row_products)(
-        const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const int16_t *q,
-        const float *scales, float *y);
+        const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const float *scales,
+        const ck_int16_rows_view *x, int count, float *y, int64_t y_stride);
 
     ck_keep_sums (*keep_sums)(const ck_keep_run *run, float t);
     void (*keep_codes)(const ck_keep_run *run, float t, uint8_t *codes);

@@ -10,8 +10,12 @@ public enum Int16Product {
     /// The most columns of a weight.
     public static let largestColumns = Int(CK_INT16_COLUMNS)
     /// Elements from one row of int16 values to the next, for a weight of that many columns: neighbouring rows fall into
-    /// different sets of the first-level cache.
-    public static func stride(columns: Int) -> Int { columns + 32 }
+    /// different sets of the first-level cache. Blocks may be kept by twos.
+    public static func stride(columns: Int) -> Int {
+        (columns + 2 * blockSize - 1) / (2 * blockSize) * (2 * blockSize) + 32
+    }
+    /// The most rows of `NF4View.multiply(int16:)`.
+    public static let mostRows = Int(CK_INT16_FEW)
 
     /// Rows as int16.
     /// - Parameters:
@@ -107,17 +111,25 @@ extension NF4View {
         }
     }
 
-    /// `y[r] = sum over c of W[rows.lowerBound + r][c] x[c]` for one row from `Int16Product.narrow(forRows: true)`.
-    /// - Precondition: as for the strips; at most `Int16Product.largestColumns` columns.
+    /// `y[i][r] = sum over c of W[rows.lowerBound + r][c] x[i][c]` for a few rows from `Int16Product.narrow(forRows: true)`.
+    /// What a row gives does not depend on those beside it.
+    /// - Parameters:
+    ///   - count: rows of x.
+    ///   - y: `[count, rows]`, rows `yStride` apart.
+    /// - Precondition: as for the strips; at most `Int16Product.largestColumns` columns and `Int16Product.mostRows` rows.
     public func multiply(
         columns: Int, rows: Range<Int>, levels: Int16Levels, int16 q: UnsafePointer<Int16>,
-        scales: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>
+        scales: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>, yStride: Int
     ) {
-        precondition(columns <= Int16Product.largestColumns)
+        precondition(columns <= Int16Product.largestColumns && count > 0 && count <= Int16Product.mostRows)
+        precondition(count == 1 || yStride >= rows.count)
+        var x = ck_int16_rows_view(
+            q: q, stride: Int64(Int16Product.stride(columns: columns)), scales: scales,
+            scale_stride: Int64(columns / Int16Product.blockSize))
         withUnsafePointer(to: tensor) {
             ck_nf4_multiply_int16(
-                $0, Int64(columns), Int64(rows.lowerBound), Int64(rows.count), levels.values, levels.unit, q, scales,
-                y)
+                $0, Int64(columns), Int64(rows.lowerBound), Int64(rows.count), levels.values, levels.unit, &x,
+                Int64(count), y, Int64(yStride))
         }
     }
 }

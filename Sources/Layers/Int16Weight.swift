@@ -24,6 +24,7 @@ struct Int16Weight: Sendable {
 
     /// `y = x W^T`
     func multiply(_ x: MatrixView, outputs: Int, into y: MatrixView, workspace: Workspace) {
+        guard x.rows > 0 else { return }
         let isDirect = x.rows <= Linear.directRows
         let (stride, blocks) = (Int16Product.stride(columns: inputs), inputs / Int16Product.blockSize)
         // Two int16 in the place of one float.
@@ -37,25 +38,17 @@ struct Int16Weight: Sendable {
                     scales: scales.pointer + rows.lowerBound * blocks)
             }
             if isDirect {
-                multiplyRows(q, stride: stride, scales: scales, outputs: outputs, into: y)
+                Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
+                    tensor.multiply(
+                        rows: rows, levels: levels, int16: q, scales: scales.pointer, count: x.rows,
+                        into: y.pointer + rows.lowerBound, yStride: y.stride)
+                }
             } else {
                 TiledProduct(x, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
                     multiplyTile(
                         tile, q + part.lowerBound * stride, scales: scales.rows(part), into: y.rows(part),
                         workspace: workspace)
                 }
-            }
-        }
-    }
-
-    private func multiplyRows(
-        _ q: UnsafePointer<Int16>, stride: Int, scales: MatrixView, outputs: Int, into y: MatrixView
-    ) {
-        Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
-            for index in 0..<y.rows {
-                tensor.multiply(
-                    rows: rows, levels: levels, int16: q + index * stride, scales: scales.row(index),
-                    into: y.row(index) + rows.lowerBound)
             }
         }
     }

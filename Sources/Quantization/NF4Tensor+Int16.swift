@@ -31,16 +31,20 @@ extension NF4Tensor {
         }
     }
 
-    /// `y[r] = sum over c of W[rows.lowerBound + r][c] x[c]`.
-    /// - Parameter q: x from `Int16Product.narrow(forRows: true)`, with `scales`.
-    /// - Precondition: the rows lie inside `shape.rows`; `levels` are `int16Levels`.
+    /// `y[i][r] = sum over c of W[rows.lowerBound + r][c] x[i][c]`.
+    /// - Parameters:
+    ///   - q: `count` rows from `Int16Product.narrow(forRows: true)`, with `scales`.
+    ///   - y: `[count, rows]`, rows `yStride` apart.
+    /// - Precondition: the rows lie inside `shape.rows`; `levels` are `int16Levels`; at most `Int16Product.mostRows` rows of x.
     public func multiply(
-        rows: Range<Int>, levels: Int16Levels, int16 q: UnsafePointer<Int16>, scales: UnsafePointer<Float>,
-        into y: UnsafeMutablePointer<Float>
+        rows: Range<Int>, levels: Int16Levels, int16 q: UnsafePointer<Int16>, scales: UnsafePointer<Float>, count: Int,
+        into y: UnsafeMutablePointer<Float>, yStride: Int
     ) {
         precondition(rows.lowerBound >= 0 && rows.upperBound <= shape.rows)
         withView {
-            $0.multiply(columns: shape.columns, rows: rows, levels: levels, int16: q, scales: scales, into: y)
+            $0.multiply(
+                columns: shape.columns, rows: rows, levels: levels, int16: q, scales: scales, count: count, into: y,
+                yStride: yStride)
         }
     }
 }

@@ -89,19 +89,36 @@ enum Int16Checks {
         _ weight: QuantizedSample, _ levels: Int16Levels, _ x: [Float], outputs: Int, width: Int,
         exact: (Int, Int) -> (sum: Double, size: Double)
     ) {
-        let (q, scales) = narrow(x, rows: 3, columns: width, most: levels.largest, forRows: true)
+        let most = Int16Product.mostRows
+        let (q, scales) = narrow(x, rows: most, columns: width, most: levels.largest, forRows: true)
         let stride = Int16Product.stride(columns: width)
-        for row in 0..<3 {
-            for first in 0..<min(outputs, 3) {
-                var y = [Float](repeating: .nan, count: outputs - first)
+        for first in 0..<min(outputs, 3) {
+            let yStride = outputs - first + 1
+            func product(_ start: Int, _ count: Int) -> [Float] {
+                var y = [Float](repeating: .nan, count: count * yStride)
                 weight.withView {
                     $0.multiply(
-                        columns: width, rows: first..<outputs, levels: levels, int16: Array(q[(row * stride)...]),
-                        scales: Array(scales[(row * width / 64)...]), into: &y)
+                        columns: width, rows: first..<outputs, levels: levels, int16: Array(q[(start * stride)...]),
+                        scales: Array(scales[(start * width / 64)...]), count: count, into: &y, yStride: yStride)
                 }
+                return y
+            }
+            let all = product(0, most)
+            for row in 0..<most {
                 for output in first..<outputs {
                     let (sum, size) = exact(row, output)
-                    #expect((Double(y[output - first]) - sum).magnitude < 1e-6 * size)
+                    #expect((Double(all[row * yStride + output - first]) - sum).magnitude < 1e-6 * size)
+                }
+                #expect(all[row * yStride + outputs - first].isNaN)
+            }
+            // The same bits alone and with others.
+            for count in 1..<most {
+                for start in 0...most - count {
+                    let few = product(start, count)
+                    for row in 0..<count {
+                        let (a, b) = (row * yStride, (start + row) * yStride)
+                        #expect(few[a..<a + outputs - first] == all[b..<b + outputs - first])
+                    }
                 }
             }
         }

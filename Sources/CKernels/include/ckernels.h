@@ -120,6 +120,9 @@ void ck_strip_product(
 // Values that share a scale, and the most inputs of a call of ck_nf4_int16_strips; the first divides the second.
 enum { CK_INT16_BLOCK = 64, CK_INT16_DEPTH = 1024 };
 
+// The most rows of x that ck_nf4_multiply_int16 takes at a time.
+enum { CK_INT16_FEW = 4 };
+
 // The longest row of a weight that ck_nf4_multiply_int16 takes.
 enum { CK_INT16_COLUMNS = 1 << 17 };
 
@@ -134,7 +137,7 @@ typedef struct {
 // q[r][k] = round(x[r][k] / scale), scales[r][depth / 64], with the least scale of a block for which no q leaves int16 and no
 // sum of 64 products with levels of at most `most` leaves int32. A block that holds NaN or infinity has the scale NaN. `depth`
 // is a multiple of 64; scales lie one row behind the other. With `for_row_products` the values of a block are in the order that
-// ck_nf4_multiply_int16 of this variant wants.
+// ck_nf4_multiply_int16 of this variant wants, and a row takes a multiple of 128 of them.
 void ck_int16_rows(
     const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, bool for_row_products, int16_t *q,
     int64_t q_stride, float *scales);
@@ -152,10 +155,11 @@ void ck_int16_product(
     const ck_int16_rows_view *x, int64_t rows, const int16_t *strips, const float *scales, int64_t outputs,
     int64_t depth, float alpha, bool adds, float *y, int64_t y_stride);
 
-// y[r] = sum over c of W[first_row + r][c] x[c], x by ck_int16_rows for row products. Conditions as for the strips.
+// y[i][r] = sum over c of W[first_row + r][c] x[i][c] for `count` rows of x, at most CK_INT16_FEW, by ck_int16_rows for row
+// products. What a row of x gives does not depend on the others. Conditions as for the strips.
 void ck_nf4_multiply_int16(
     const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const int16_t *levels, float unit,
-    const int16_t *q, const float *q_scales, float *y);
+    const ck_int16_rows_view *x, int64_t count, float *y, int64_t y_stride);
 
 // MARK: A change of 4-bit weights, rounded onto their own grid
 
