@@ -3,8 +3,8 @@ import Layers
 import Tensors
 
 extension Decoder {
-    /// Predictions whose logits are in memory at a time.
-    private static let headRows = 128
+    /// Predictions whose logits are in memory at a time, about 96 MiB of them: the head is widened once for each such part.
+    private var headRows: Int { max(64, min(512, (96 << 20) / (head.outputs * MemoryLayout<Float>.stride))) }
 
     /// The sum of a batch's cross-entropies, without gradients.
     func loss(_ batch: LearningBatch, pass: LearningPass, tapes: TapePool) -> Double {
@@ -66,8 +66,9 @@ extension Decoder {
         _ hidden: MatrixView, batch: LearningBatch, gradient: MatrixView?, workspace: Workspace
     ) -> Double {
         var loss = 0.0
-        for start in stride(from: 0, to: batch.predictors.count, by: Decoder.headRows) {
-            let part = start..<min(start + Decoder.headRows, batch.predictors.count)
+        let headRows = headRows
+        for start in stride(from: 0, to: batch.predictors.count, by: headRows) {
+            let part = start..<min(start + headRows, batch.predictors.count)
             let selected = workspace.view(.selected, rows: part.count, columns: hidden.columns)
             for (index, row) in batch.predictors[part].enumerated() {
                 finalNorm.forward(hidden.rows(row..<row + 1), into: selected.rows(index..<index + 1))
