@@ -15,7 +15,7 @@ extension PackedTensor {
     ) throws(CrayonError) -> Tensor {
         let blocks = try PackedBlocks(
             region, name: name, type: type, count: shape.count, blockElements: blockElements, in: place)
-        let target = ByteBuffer(count: shape.count * type.byteCount)
+        let target = ByteBuffer(uninitialized: shape.count * type.byteCount)
         let failure = Mutex<(block: Int, error: CrayonError)?>(nil)
         Parallel.forEach(count: blocks.count) { block in
             do throws(CrayonError) {

@@ -31,8 +31,8 @@ __attribute__((constructor)) static void choose(void) {
         if (ck_select_variant(wanted)) return;
         rejected = wanted;
     }
-    (void)(ck_select_variant("avx512vnni") || ck_select_variant("avx512") || ck_select_variant("avx2") || ck_select_variant("neon")
-           || ck_select_variant("portable"));
+    (void)(ck_select_variant("avx512vnni") || ck_select_variant("avx512") || ck_select_variant("avx2")
+           || ck_select_variant("neon") || ck_select_variant("portable"));
 }
 
 bool ck_select_variant(const char *name) {

@@ -59,8 +59,8 @@ CK_INLINE __m512 pair_of(const float *values, bool is_pair) {
     return is_pair ? _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(values + 1)) : first;
 }
 
-// Two blocks of `rows` rows of the weight, in the two halves of a register, with those of `count` rows of x. Where the pair is but
-// one block, the other half is zeros of x.
+// Two blocks of `rows` rows of the weight, in the two halves of a register, with those of `count` rows of x. Where the pair is
+// but one block, the other half meets zeros of x.
 CK_INLINE void add_pair(
     const int rows, const int count, const uint8_t *codes, int64_t bytes, __m512i levels, const float *scales,
     int64_t blocks, const int16_t *q, int64_t q_stride, const float *q_scales, int64_t q_scale_stride, bool is_pair,

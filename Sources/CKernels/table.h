@@ -14,8 +14,8 @@ typedef struct {
     double before, after;
 } ck_keep_fit_errors;
 
-// The order of int16 values for row products: `places` lists the elements of a block in fours of 16, NULL for as they come. Where
-// they are paired, the 16s of two blocks take turns: first, second, first, second …
+// The order of int16 values for row products: `places` lists the elements of a block, NULL for as they come. Where blocks are
+// paired, the four times 16 values of two blocks take turns: the first's, the second's, the first's …
 typedef struct {
     const uint8_t *places;
     bool paired;

@@ -1,4 +1,5 @@
-// The variant for x86-64 with AVX-512 and VNNI (Cascade Lake, Zen 4 and later): sums of products of integers in one instruction.
+// The variant for x86-64 with AVX-512 and VNNI (Cascade Lake, Zen 4 and later), which adds products of integers up in one
+// instruction.
 #if defined(__x86_64__)
 #include <immintrin.h>
 

@@ -48,10 +48,10 @@ final class WeightStream {
     private func writeNF4(
         _ tensor: Tensor, _ entry: BundleWeight, _ place: String, _ advance: (Int) -> Void
     ) throws(CrayonError) {
-        let absmax = ByteBuffer(count: quantizer.blockCount(of: tensor.shape.count) * 4)
+        let absmax = ByteBuffer(uninitialized: quantizer.blockCount(of: tensor.shape.count) * 4)
         let scales = absmax.pointer.assumingMemoryBound(to: Float.self)
         try forEachGroup(of: tensor, to: entry.name, advance) { (elements) throws(CrayonError) in
-            let codes = ByteBuffer(count: (elements.count + 1) / 2)
+            let codes = ByteBuffer(uninitialized: (elements.count + 1) / 2)
             try quantizer.quantizeBlocks(
                 of: tensor, elements: elements, codes: codes.pointer.assumingMemoryBound(to: UInt8.self),
                 absmax: scales + elements.lowerBound / quantizer.blockSize, place: place)
@@ -66,10 +66,10 @@ final class WeightStream {
     private func writeInt8(
         _ tensor: Tensor, _ entry: BundleWeight, _ place: String, _ advance: (Int) -> Void
     ) throws(CrayonError) {
-        let absmax = ByteBuffer(count: int8Quantizer.blockCount(of: tensor.shape.count) * 4)
+        let absmax = ByteBuffer(uninitialized: int8Quantizer.blockCount(of: tensor.shape.count) * 4)
         let scales = absmax.pointer.assumingMemoryBound(to: Float.self)
         try forEachGroup(of: tensor, to: entry.name, advance) { (elements) throws(CrayonError) in
-            let codes = ByteBuffer(count: elements.count)
+            let codes = ByteBuffer(uninitialized: elements.count)
             try int8Quantizer.quantizeBlocks(
                 of: tensor, elements: elements, codes: codes.pointer.assumingMemoryBound(to: UInt8.self),
                 absmax: scales + elements.lowerBound / int8Quantizer.blockSize, place: place)

@@ -26,8 +26,8 @@ public struct Int8Quantizer: Sendable, Hashable {
     public func quantize(_ tensor: Tensor, place: String = "quantize") throws(CrayonError) -> Int8Tensor {
         try requireFloats(tensor, place: place)
         let count = tensor.shape.count
-        let codes = ByteBuffer(count: count)
-        let absmax = ByteBuffer(count: blockCount(of: count) * 4)
+        let codes = ByteBuffer(uninitialized: count)
+        let absmax = ByteBuffer(uninitialized: blockCount(of: count) * 4)
         let codePointer = codes.pointer.assumingMemoryBound(to: UInt8.self)
         let absmaxPointer = absmax.pointer.assumingMemoryBound(to: Float.self)
         let run = max(1, (1 << 18) / blockSize) * blockSize

@@ -41,8 +41,8 @@ public struct NF4Quantizer: Sendable, Hashable {
     public func quantize(_ tensor: Tensor, place: String = "quantize") throws(CrayonError) -> NF4Tensor {
         try requireFloats(tensor, place: place)
         let count = tensor.shape.count
-        let codes = ByteBuffer(count: count / 2 + count % 2)
-        let absmax = ByteBuffer(count: blockCount(of: count) * 4)
+        let codes = ByteBuffer(uninitialized: count / 2 + count % 2)
+        let absmax = ByteBuffer(uninitialized: blockCount(of: count) * 4)
         let codePointer = codes.pointer.assumingMemoryBound(to: UInt8.self)
         let absmaxPointer = absmax.pointer.assumingMemoryBound(to: Float.self)
         // A multiple of every block size, and small enough to share out evenly.
@@ -87,8 +87,8 @@ public struct NF4Quantizer: Sendable, Hashable {
         let aligned = UInt(bitPattern: absmax.baseAddress) % 4 == 0 ? absmax : ByteRegion(copying: absmax.buffer)
         let values = aligned.baseAddress.assumingMemoryBound(to: Float.self)
         let offset = NF4Kernel.offset(absmax: values, count: blocks)
-        let codes = ByteBuffer(count: blocks)
-        let nested = ByteBuffer(count: ((blocks - 1) / nestedBlockSize + 1) * 4)
+        let codes = ByteBuffer(uninitialized: blocks)
+        let nested = ByteBuffer(uninitialized: ((blocks - 1) / nestedBlockSize + 1) * 4)
         let codePointer = codes.pointer.assumingMemoryBound(to: UInt8.self)
         let nestedPointer = nested.pointer.assumingMemoryBound(to: Float.self)
         let runs = withExtendedLifetime(aligned) {
