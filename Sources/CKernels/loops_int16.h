@@ -14,7 +14,7 @@ CK_INLINE void store_tile(
 #define CK_INT16_ROWS_OF(rows)                                                                                    \
     static CK_TARGET __attribute__((noinline)) void CK_JOIN(CK_NAME(int16_rows_of), rows)(                        \
         const ck_int16_rows_view *x, const int16_t *strips, const float *scales, int64_t outputs, int64_t depth,  \
-        float alpha, bool adds, float *y, int64_t y_stride, const CK_NAME(upcoming) *next) {                      \
+        float alpha, bool adds, float *y, int64_t y_stride, const upcoming *next) {                      \
         const int64_t blocks = depth / CK_INT16_BLOCK;                                                            \
         const int64_t width = CK_INT16_STRIPS * LANES, parts = (outputs + width - 1) / width;                     \
         for (int64_t n = 0; n < outputs; n += width) {                                                            \
@@ -43,7 +43,7 @@ CK_KERNEL void CK_NAME(int16_product)(
         const ck_int16_rows_view own = {
             x->q + r * x->stride, x->stride, x->scales + r * x->scale_stride, x->scale_stride};
         float *out = y + r * y_stride;
-        const CK_NAME(upcoming) next = {
+        const upcoming next = {
             (const char *)(own.q + group * own.stride), row_group(rows - r - group, CK_INT16_ROWS),
             own.stride * (int64_t)sizeof(int16_t), depth * (int64_t)sizeof(int16_t)};
 #define CK_GROUP(n) CK_JOIN(CK_NAME(int16_rows_of), n)(&own, strips, scales, outputs, depth, alpha, adds, out, y_stride, &next)

@@ -80,10 +80,10 @@ CK_INLINE void strip_tile(
 typedef struct {
     const char *rows;
     int64_t count, stride, bytes;  // rows, and bytes from one to the next and of each
-} CK_NAME(upcoming);
+} upcoming;
 
 // Part `part` of `parts`.
-CK_INLINE void prefetch_part(const CK_NAME(upcoming) *next, int64_t part, int64_t parts) {
+CK_INLINE void prefetch_part(const upcoming *next, int64_t part, int64_t parts) {
     enum { LINE = 64 };
     const int64_t lines = (next->bytes + LINE - 1) / LINE;
     const int64_t first = lines * part / parts, last = lines * (part + 1) / parts;
@@ -100,7 +100,7 @@ CK_INLINE void prefetch_sums(const float *y, int64_t stride, int rows, int strip
 #define CK_STRIP_ROWS(rows)                                                                                        \
     static CK_TARGET __attribute__((noinline)) void CK_JOIN(CK_NAME(strip_rows), rows)(                            \
         const float *x, int64_t x_stride, const float *w, int64_t outputs, int64_t depth, float alpha, bool adds,  \
-        float *y, int64_t y_stride, const CK_NAME(upcoming) *next) {                                               \
+        float *y, int64_t y_stride, const upcoming *next) {                                               \
         const int64_t width = CK_TILE_STRIPS * LANES, parts = (outputs + width - 1) / width;                       \
         for (int64_t n = 0; n < outputs; n += width) {                                                             \
             prefetch_sums(y + n, y_stride, rows, CK_TILE_STRIPS);                                                  \
@@ -134,7 +134,7 @@ CK_KERNEL void CK_NAME(strip_product)(
         for (int64_t i = 0; i < group; i++)
             memcpy(copy + i * stride, x + (r + i) * x_stride, (size_t)depth * sizeof(float));
         float *out = y + r * y_stride;
-        const CK_NAME(upcoming) next = {
+        const upcoming next = {
             (const char *)(x + (r + group) * x_stride), row_group(rows - r - group, CK_TILE_ROWS),
             x_stride * (int64_t)sizeof(float), depth * (int64_t)sizeof(float)};
 #define CK_GROUP(n) CK_JOIN(CK_NAME(strip_rows), n)(copy, stride, strips, outputs, depth, alpha, adds, out, y_stride, &next)

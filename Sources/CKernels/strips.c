@@ -8,16 +8,18 @@ void ck_strips_of_outputs(const float *w, int64_t stride, int64_t outputs, int64
         ck_kernels.strip_columns(w + n * stride, stride, outputs - n < LANES ? outputs - n : LANES, depth, strips);
 }
 
+// Input k of all outputs.
+static void put_input(const float *row, int64_t outputs, int64_t depth, int64_t k, float *strips) {
+    float *to = strips + k * LANES;
+    int64_t n = 0;
+    for (; n + LANES <= outputs; n += LANES, to += depth * LANES) memcpy(to, row + n, LANES * sizeof(float));
+    if (n == outputs) return;
+    memset(to, 0, LANES * sizeof(float));
+    memcpy(to, row + n, (size_t)(outputs - n) * sizeof(float));
+}
+
 void ck_strips_of_inputs(const float *w, int64_t stride, int64_t outputs, int64_t depth, float *strips) {
-    for (int64_t k = 0; k < depth; k++) {
-        const float *row = w + k * stride;
-        float *to = strips + k * LANES;
-        int64_t n = 0;
-        for (; n + LANES <= outputs; n += LANES, to += depth * LANES) memcpy(to, row + n, LANES * sizeof(float));
-        if (n == outputs) continue;
-        memset(to, 0, LANES * sizeof(float));
-        memcpy(to, row + n, (size_t)(outputs - n) * sizeof(float));
-    }
+    for (int64_t k = 0; k < depth; k++) put_input(w + k * stride, outputs, depth, k, strips);
 }
 
 void ck_strip_product(
@@ -110,11 +112,6 @@ void ck_nf4_strips_of_inputs(
     float row[CK_STRIP_OUTPUTS];
     for (int64_t k = 0; k < depth; k++) {
         ck_nf4_dequantize(tensor, (first_row + k) * columns + first_column, outputs, CK_F32, row);
-        for (int64_t n = 0; n < outputs; n += LANES) {
-            float *to = strips + n * depth + k * LANES;
-            const int64_t count = outputs - n < LANES ? outputs - n : LANES;
-            memcpy(to, row + n, (size_t)count * sizeof(float));
-            if (count < LANES) memset(to + count, 0, (size_t)(LANES - count) * sizeof(float));
-        }
+        put_input(row, outputs, depth, k, strips);
     }
 }

@@ -1,3 +1,5 @@
+import Bytes
+
 /// What an answer says, however it is put.
 public enum AnswerReading {
     /// Whether an answer begins with yes or no; nil for one that does neither.
@@ -24,19 +26,12 @@ public enum AnswerReading {
     }
 
     /// The same to the letter, white space at the ends aside.
-    public static func isSame(_ answer: String, _ right: String) -> Bool { trim(answer) == trim(right) }
+    public static func isSame(_ answer: String, _ right: String) -> Bool { answer.trimmed == right.trimmed }
 
     private static func trimMarks(_ word: Substring) -> String {
         var word = word
         while let last = word.last, last.isPunctuation { word.removeLast() }
         while let first = word.first, first.isPunctuation { word.removeFirst() }
         return String(word)
-    }
-
-    private static func trim(_ text: String) -> Substring {
-        var text = text[...]
-        while text.first?.isWhitespace == true { text.removeFirst() }
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return text
     }
 }

@@ -45,7 +45,3 @@ public final class Generator {
     /// Positions in the cache.
     public var cachedPositions: Int { sequence.state.count }
 }
-
-extension Duration {
-    var seconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
-}

@@ -9,25 +9,8 @@ extension Linear {
 
     /// `y = scale x W^T`, or that added to `y`.
     func multiplyTiles(_ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace) {
-        TiledProduct(x, outputs: outputs, width: Linear.tileOutputs).run { rows, part in
-            multiplyTile(rows, x.rows(part), scale: scale, adds: adds, into: y.rows(part), workspace: workspace)
-        }
-    }
-
-    private func multiplyTile(
-        _ rows: Range<Int>, _ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace
-    ) {
-        let depth = min(inputs, Linear.tileDepth)
-        let room = StripProduct.elements(outputs: rows.count, depth: depth)
-        workspace.withScratch(room + StripProduct.width * depth) { strips in
-            for start in stride(from: 0, to: inputs, by: depth) {
-                let columns = start..<min(start + depth, inputs)
-                weight.stripsOfOutputs(rows: rows, columns: columns, into: strips, scratch: strips + room)
-                StripProduct.multiply(
-                    x.pointer + start, stride: x.stride, rows: x.rows, strips: strips, outputs: rows.count,
-                    depth: columns.count, alpha: scale, adds: adds || start > 0, into: y.pointer + rows.lowerBound,
-                    yStride: y.stride)
-            }
+        multiply(x, scale: scale, adds: adds, into: y, workspace: workspace) { rows, columns, strips, scratch in
+            weight.stripsOfOutputs(rows: rows, columns: columns, into: strips, scratch: scratch)
         }
     }
 
@@ -42,25 +25,30 @@ extension Linear {
         _ dy: MatrixView, scale: Float = 1, adds: Bool = false, into dx: MatrixView, workspace: Workspace
     ) {
         precondition(dy.columns == outputs && dx.columns == inputs && dy.rows == dx.rows)
-        TiledProduct(dy, outputs: inputs, width: Linear.tileOutputs).run { columns, part in
-            inputGradientTile(
-                columns, dy.rows(part), scale: scale, adds: adds, into: dx.rows(part), workspace: workspace)
+        multiply(dy, scale: scale, adds: adds, into: dx, workspace: workspace) { columns, rows, strips, scratch in
+            weight.stripsOfInputs(rows: rows, columns: columns, into: strips, scratch: scratch)
         }
     }
 
-    private func inputGradientTile(
-        _ columns: Range<Int>, _ dy: MatrixView, scale: Float, adds: Bool, into dx: MatrixView, workspace: Workspace
+    /// Rows times the weight, or its transpose, a tile at a time.
+    /// - Parameter bring: brings a part into strips: which columns of `y` it makes, and from which of `x`.
+    private func multiply(
+        _ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace,
+        bring: (Range<Int>, Range<Int>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
     ) {
-        let depth = min(outputs, Linear.tileDepth)
-        let room = StripProduct.elements(outputs: columns.count, depth: depth)
-        workspace.withScratch(room + depth * columns.count) { strips in
-            for start in stride(from: 0, to: outputs, by: depth) {
-                let rows = start..<min(start + depth, outputs)
-                weight.stripsOfInputs(rows: rows, columns: columns, into: strips, scratch: strips + room)
-                StripProduct.multiply(
-                    dy.pointer + start, stride: dy.stride, rows: dy.rows, strips: strips, outputs: columns.count,
-                    depth: rows.count, alpha: scale, adds: adds || start > 0, into: dx.pointer + columns.lowerBound,
-                    yStride: dx.stride)
+        let depth = min(x.columns, Linear.tileDepth)
+        TiledProduct(x, outputs: y.columns, width: Linear.tileOutputs).run { tile, part in
+            let room = StripProduct.elements(outputs: tile.count, depth: depth)
+            let (x, y) = (x.rows(part), y.rows(part))
+            workspace.withScratch(room + tile.count * depth) { strips in
+                for start in stride(from: 0, to: x.columns, by: depth) {
+                    let run = start..<min(start + depth, x.columns)
+                    bring(tile, run, strips, strips + room)
+                    StripProduct.multiply(
+                        x.pointer + start, stride: x.stride, rows: x.rows, strips: strips, outputs: tile.count,
+                        depth: run.count, alpha: scale, adds: adds || start > 0, into: y.pointer + tile.lowerBound,
+                        yStride: y.stride)
+                }
             }
         }
     }

@@ -16,14 +16,7 @@ public struct AnswerSheet: Codable, Sendable {
         init(to question: QuestionSet.Question, text: String) {
             self.question = question
             answer = text
-            isRight = question.answer.map { Self.trim($0) == Self.trim(text) }
-        }
-
-        private static func trim(_ text: String) -> Substring {
-            var text = text[...]
-            while text.first?.isWhitespace == true { text.removeFirst() }
-            while text.last?.isWhitespace == true { text.removeLast() }
-            return text
+            isRight = question.answer.map { $0.trimmed == text.trimmed }
         }
     }
 

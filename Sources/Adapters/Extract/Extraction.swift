@@ -120,7 +120,7 @@ public struct Extraction: Sendable {
         if difference.squaredDelta > 0 {
             let compared = clock.now
             let svd = try decompose(difference, module)
-            layer.decompositionSeconds = (clock.now - compared).inSeconds
+            layer.decompositionSeconds = (clock.now - compared).seconds
             if svd.count > 0 {
                 let pair = ExtractedPair(svd, of: difference.delta, kind: module.kind, type: options.type)
                 layer.residual = pair.error / layer.deltaNorm
@@ -137,7 +137,7 @@ public struct Extraction: Sendable {
             layer.verdict = .pair
             layer.rank = factors.rank
         }
-        layer.seconds = (clock.now - start).inSeconds
+        layer.seconds = (clock.now - start).seconds
         try spool.keep(layer, factors, bias: bias)
         return layer
     }
@@ -229,8 +229,4 @@ extension WeightDifference {
 extension BaseWeight {
     /// The tensor's name in the model that an adapter is loaded into.
     fileprivate var moduleTensorName: String { module.map { $0 + ".weight" } ?? name }
-}
-
-extension Duration {
-    var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

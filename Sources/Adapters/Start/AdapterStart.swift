@@ -189,7 +189,7 @@ public struct AdapterStart: Sendable {
             module: module.path, rank: found.pair.rank,
             plainError: found.plainError / max(found.norm, .leastNonzeroMagnitude),
             error: found.error / max(found.norm, .leastNonzeroMagnitude), norm: found.norm,
-            seconds: (clock.now - start).inSeconds)
+            seconds: (clock.now - start).seconds)
         try spool.keep(layer, found.pair, found.weight)
     }
 }

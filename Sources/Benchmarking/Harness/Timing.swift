@@ -1,3 +1,5 @@
+import Bytes
+
 /// Repeated measurements of one thing, in seconds.
 public struct Timing: Codable, Sendable, Equatable {
     public let count: Int
@@ -62,7 +64,6 @@ public enum Stopwatch {
         let clock = ContinuousClock()
         let start = clock.now
         try body()
-        let components = (clock.now - start).components
-        return Double(components.seconds) + Double(components.attoseconds) * 1e-18
+        return (clock.now - start).seconds
     }
 }

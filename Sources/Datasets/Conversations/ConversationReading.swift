@@ -64,22 +64,15 @@ struct ConversationReading {
     private static func withoutOuterMarks(_ question: String) -> Substring {
         var text = question[...]
         while true {
-            let trimmed = trim(text)
+            let trimmed = text.trimmed
             if trimmed.hasPrefix(PromptTemplate.imageMark) {
-                text = trim(trimmed.dropFirst(PromptTemplate.imageMark.count))
+                text = trimmed.dropFirst(PromptTemplate.imageMark.count).trimmed
             } else if trimmed.hasSuffix(PromptTemplate.imageMark) {
-                text = trim(trimmed.dropLast(PromptTemplate.imageMark.count))
+                text = trimmed.dropLast(PromptTemplate.imageMark.count).trimmed
             } else {
                 return text
             }
         }
-    }
-
-    private static func trim(_ text: Substring) -> Substring {
-        var text = text
-        while text.first?.isWhitespace == true { text.removeFirst() }
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return text
     }
 
     private func failure(_ found: String, _ expected: String) -> CrayonError {

@@ -100,8 +100,7 @@ extension TrainingLoop {
         } else {
             try skip(sum, norm)
         }
-        let spent = ContinuousClock.now - begun
-        let seconds = Double(spent.components.seconds) + Double(spent.components.attoseconds) * 1e-18
+        let seconds = (ContinuousClock.now - begun).seconds
         // The first update of a process warms caches up.
         secondsPerUpdate = secondsPerUpdate.map { 0.9 * $0 + 0.1 * seconds } ?? seconds
         let progress = TrainingProgress(

@@ -146,7 +146,7 @@ private struct QuantizeResult: Encodable {
         self.output = output
         bytes = (try? FileManager.default.attributesOfItem(atPath: output)[.size] as? Int) ?? 0
         sourceBytes = source.bindings.reduce(0) { $0 + $1.tensor.region.count }
-        seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        seconds = elapsed.seconds
         self.peakAnonymousBytes = peakAnonymousBytes
         sections = manifest.sections.map { Section(name: $0.name, tensors: $0.tensors, bytes: $0.bytes) }
         probes = Dictionary(

@@ -1,3 +1,4 @@
+import CrayonKit
 import Foundation
 
 /// How numbers are shown to a person.
@@ -27,8 +28,7 @@ enum Format {
 
     /// Seconds with one decimal.
     static func duration(tenths duration: Duration) -> String {
-        let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
-        return String(format: "%.1f s", seconds)
+        String(format: "%.1f s", duration.seconds)
     }
 
     /// Small errors in scientific form, the rest in a few digits.

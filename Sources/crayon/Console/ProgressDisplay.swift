@@ -1,3 +1,4 @@
+import CrayonKit
 import Foundation
 import Synchronization
 
@@ -83,7 +84,7 @@ final class ProgressDisplay: Sendable {
         label: String, done: Int, total: Int, unit: Unit, elapsed: Duration, bar: Bool
     ) -> String {
         let share = min(1, Double(done) / Double(total))
-        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) * 1e-18
+        let seconds = elapsed.seconds
         let rate = seconds > 0 ? Double(done) / seconds : 0
         let left = rate > 0 ? Double(total - done) / rate : .infinity
         let filled = Int(share * 24)
