@@ -20,7 +20,7 @@ struct OpenedSource {
             folder = try FolderFiles(path: path)
             checkpoint = try openCheckpoint(folder: folder)
         } else {
-            checkpoint = try SafetensorsFile(path: path)
+            checkpoint = try openCheckpoint(path)
             folder = try FolderFiles(containing: path)
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.

@@ -4,7 +4,7 @@ public import Tensors
 /// One array in an `.npy` file, or those of an `.npz` archive, mapped; see `Formats/numpy.md`.
 ///
 /// Arrays are borrowed where they are stored as our tensors are; others are inflated, gathered or swapped when they are asked for.
-public struct NumPyFile: Sendable {
+public struct NumPyFile: Checkpoint {
     private struct Stored: Sendable {
         let header: NumPyHeader
         /// Of an archive.
@@ -63,10 +63,21 @@ public struct NumPyFile: Sendable {
             let name = String(entry.name.dropLast(4))
             names.append(name)
             arrays[name] = Stored(
-                header: try NumPyHeader(text.buffer, total: entry.count, place: archive.place, item: item), entry: entry)
+                header: try NumPyHeader(text.buffer, total: entry.count, place: archive.place, item: item), entry: entry
+            )
         }
         self.names = names
         self.arrays = arrays
+    }
+
+    public var format: String { "NumPy" }
+
+    public func entry(_ name: String) -> TensorEntry? {
+        guard let stored = arrays[name] else { return nil }
+        let view = stored.header.view
+        return TensorEntry(
+            name: name, type: view.type, shape: view.shape, encoding: view.type.rawValue, byteCount: view.byteCount,
+            offset: range(stored).lowerBound)
     }
 
     public func tensor(_ name: String) throws(CrayonError) -> Tensor? {
@@ -75,5 +86,26 @@ public struct NumPyFile: Sendable {
         if let entry = stored.entry, let archive { whole = try archive.contents(entry) } else { whole = mapping.whole }
         let data = whole.slice(offset: stored.header.dataOffset, count: whole.count - stored.header.dataOffset)
         return stored.header.view.tensor(named: name, over: data)
+    }
+
+    public func file(of name: String) -> String { place }
+    public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
+
+    public func willNeed(_ name: String) {
+        guard let range = arrays[name].map(range) else { return }
+        mapping.willNeed(offset: range.lowerBound, count: range.count)
+    }
+
+    public func dontNeed(_ name: String) {
+        guard let range = arrays[name].map(range) else { return }
+        mapping.dontNeed(offset: range.lowerBound, count: range.count)
+    }
+
+    public func checkUnchanged() throws(CrayonError) { try mapping.checkUnchanged() }
+
+    /// The bytes of the file that an array is made from.
+    private func range(_ stored: Stored) -> Range<Int> {
+        guard let entry = stored.entry else { return stored.header.dataOffset..<mapping.count }
+        return entry.dataOffset..<entry.dataOffset + entry.storedCount
     }
 }

@@ -61,7 +61,8 @@ struct NumPyHeader {
         }
         guard let description = fields.description else {
             throw refuse(
-                "an array of structures", "plain numbers", .unsupported, advice: "Save each field as an array of its own.")
+                "an array of structures", "plain numbers", .unsupported,
+                advice: "Save each field as an array of its own.")
         }
         guard let type = Self.type(description) else {
             throw refuse(
@@ -69,7 +70,7 @@ struct NumPyHeader {
                 "floats, integers and booleans of 1 to 8 bytes", .unsupported, advice: Self.advice(description))
         }
         guard fields.shape.count <= Self.rankLimit, let shape = Shape(checking: fields.shape),
-            case let (byteCount, overflow) = shape.count.multipliedReportingOverflow(by: type.byteCount), !overflow
+            case (let byteCount, let overflow) = shape.count.multipliedReportingOverflow(by: type.byteCount), !overflow
         else { throw refuse("a shape of more elements than 64 bits can count", "one that fits the file") }
         guard byteCount == total - count else {
             throw refuse(

@@ -48,7 +48,9 @@ struct NumPyHeaderText {
         }
         skipSpaces()
         guard offset == bytes.count else { throw Flaw(what: "more text after the dict") }
-        guard case .some(let description?) = description, let order, let shape else { throw Flaw(what: "a key missing") }
+        guard case .some(let description?) = description, let order, let shape else {
+            throw Flaw(what: "a key missing")
+        }
         return Fields(description: description, isColumnMajor: order, shape: shape)
     }
 
@@ -92,7 +94,8 @@ struct NumPyHeaderText {
     }
 
     private func isWord(_ byte: UInt8) -> Bool {
-        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
+        (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+            || (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte | 0x20)
     }
 
     private mutating func boolean() throws(Flaw) -> Bool {

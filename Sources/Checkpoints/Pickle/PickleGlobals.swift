@@ -48,13 +48,16 @@ enum PickleGlobals {
         let kind: Kind
     }
 
-    private static let numbers = torchTypes + [
-        TorchType(name: "complex32", type: nil, byteCount: 4), TorchType(name: "complex64", type: nil, byteCount: 8),
-        TorchType(name: "complex128", type: nil, byteCount: 16), TorchType(name: "qint8", type: nil, byteCount: 1),
-        TorchType(name: "quint8", type: nil, byteCount: 1), TorchType(name: "qint32", type: nil, byteCount: 4),
-        TorchType(name: "quint4x2", type: nil, byteCount: 1), TorchType(name: "quint2x4", type: nil, byteCount: 1),
-        TorchType(name: "float4_e2m1fn_x2", type: nil, byteCount: 1), TorchType(name: "bits8", type: nil, byteCount: 1),
-    ]
+    private static let numbers =
+        torchTypes + [
+            TorchType(name: "complex32", type: nil, byteCount: 4),
+            TorchType(name: "complex64", type: nil, byteCount: 8),
+            TorchType(name: "complex128", type: nil, byteCount: 16), TorchType(name: "qint8", type: nil, byteCount: 1),
+            TorchType(name: "quint8", type: nil, byteCount: 1), TorchType(name: "qint32", type: nil, byteCount: 4),
+            TorchType(name: "quint4x2", type: nil, byteCount: 1), TorchType(name: "quint2x4", type: nil, byteCount: 1),
+            TorchType(name: "float4_e2m1fn_x2", type: nil, byteCount: 1),
+            TorchType(name: "bits8", type: nil, byteCount: 1),
+        ]
 
     private static let torchTypes: [TorchType] = [
         ("float64", .f64), ("float32", .f32), ("float16", .f16), ("bfloat16", .bf16), ("int64", .i64), ("int32", .i32),

@@ -3,7 +3,7 @@ public import Tensors
 
 /// A file of `torch.save`, mapped: a zip archive, or the stream of before PyTorch 1.6. Everything that it says of its tensors is
 /// checked once, here; nothing in it is run. See `Formats/pytorch.md` for what is accepted and what is refused.
-public struct PyTorchFile: Sendable {
+public struct PyTorchFile: Checkpoint {
     private struct Stored: Sendable {
         let view: StridedView
         let storage: TorchStorage
@@ -110,8 +110,43 @@ public struct PyTorchFile: Sendable {
         storages = TorchStorages(mapping: mapping, archive: archive)
     }
 
+    public var format: String { "PyTorch" }
+
+    public func entry(_ name: String) -> TensorEntry? {
+        guard let stored = tensors[name] else { return nil }
+        return TensorEntry(
+            name: name, type: stored.view.type, shape: stored.view.shape, encoding: stored.view.type.rawValue,
+            byteCount: stored.view.byteCount, offset: range(stored).lowerBound)
+    }
+
     public func tensor(_ name: String) throws(CrayonError) -> Tensor? {
         guard let stored = tensors[name] else { return nil }
         return stored.view.tensor(named: name, over: try storages.region(stored.storage))
+    }
+
+    public func file(of name: String) -> String { place }
+    public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
+
+    public func willNeed(_ name: String) {
+        guard let range = tensors[name].map(range) else { return }
+        mapping.willNeed(offset: range.lowerBound, count: range.count)
+    }
+
+    public func dontNeed(_ name: String) {
+        guard let range = tensors[name].map(range) else { return }
+        mapping.dontNeed(offset: range.lowerBound, count: range.count)
+    }
+
+    public func checkUnchanged() throws(CrayonError) { try mapping.checkUnchanged() }
+
+    /// The bytes of the file that a tensor is made from: its own where it is dense, else its whole storage.
+    private func range(_ stored: Stored) -> Range<Int> {
+        switch stored.storage.place {
+        case .deflated(let entry): return entry.dataOffset..<entry.dataOffset + entry.storedCount
+        case .mapped(let offset):
+            guard stored.view.isDense else { return offset..<offset + stored.storage.byteCount }
+            let start = stored.view.shape.count == 0 ? offset : offset + stored.view.offset * stored.view.type.byteCount
+            return start..<start + stored.view.byteCount
+        }
     }
 }

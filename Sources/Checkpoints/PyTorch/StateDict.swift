@@ -62,7 +62,7 @@ struct StateDict {
         try walk()
         guard !leaves.isEmpty || skipped.isEmpty else {
             throw CrayonError(
-                .missing, in: place, found: "no tensor, only \(SafetensorsFolder.list(skipped))",
+                .missing, in: place, found: "no tensor, only \(ShardedFolder.list(skipped))",
                 expected: "a state_dict as torch.save writes it")
         }
         strip()
@@ -181,10 +181,11 @@ struct StateDict {
             wrapper = leaves[0].member
         } else {
             for name in Self.wrappers where wrapper == nil {
-                wrapper = leaves.first { leaf in
-                    leaf.depth == 2 && memberIsDict[leaf.member]
-                        && leaf.name.utf8.prefix(leaf.memberNameCount).elementsEqual(name.utf8)
-                }?.member
+                wrapper =
+                    leaves.first { leaf in
+                        leaf.depth == 2 && memberIsDict[leaf.member]
+                            && leaf.name.utf8.prefix(leaf.memberNameCount).elementsEqual(name.utf8)
+                    }?.member
             }
         }
         guard case .dict = pickle[pickle.root], let wrapper, memberIsDict[wrapper] else { return }

@@ -19,7 +19,9 @@ struct TorchArchive {
         self.archive = archive
         let prefix = String(pickleName.dropLast("data.pkl".count))
         self.prefix = prefix
-        let isScript = archive.entries.contains { $0.name == prefix + "constants.pkl" || $0.name.hasPrefix(prefix + "code/") }
+        let isScript = archive.entries.contains {
+            $0.name == prefix + "constants.pkl" || $0.name.hasPrefix(prefix + "code/")
+        }
         guard !isScript else {
             throw CrayonError(
                 .unsupported, in: archive.place, found: "a TorchScript program, which has code beside its tensors",
@@ -47,7 +49,9 @@ struct TorchArchive {
         }
         guard name.view == nil else { throw refuse("a view of a storage", "a storage of its own") }
         let (byteCount, overflow) = name.count.multipliedReportingOverflow(by: name.elementSize)
-        guard !overflow else { throw refuse("a storage of more bytes than 64 bits can count", "one that fits the file") }
+        guard !overflow else {
+            throw refuse("a storage of more bytes than 64 bits can count", "one that fits the file")
+        }
         guard let entry = archive[prefix + "data/" + name.key] else {
             throw refuse("no entry '\(prefix)data/\(name.key)'", "its storage in the archive", .missing)
         }

@@ -43,8 +43,9 @@ struct TorchStream {
         while next != Pickle.noCell {
             let cell = keys.cells[Int(next)]
             next = cell.next
-            guard let key = keys.int(cell.value).map(String.init)
-                ?? keys.text(cell.value, in: bytes, limit: TorchTensorReading.keyLimit), let size = sizes[key]
+            guard
+                let key = keys.int(cell.value).map(String.init)
+                    ?? keys.text(cell.value, in: bytes, limit: TorchTensorReading.keyLimit), let size = sizes[key]
             else { throw refuse("storage keys", "a key that no tensor names", "the keys of the pickle's storages") }
             let item = "storage '\(key)'"
             guard offset + 8 <= bytes.count, let count = Int(exactly: LittleEndian.u64(bytes, offset)) else {
@@ -53,7 +54,9 @@ struct TorchStream {
             offset += 8
             let (byteCount, overflow) = count.multipliedReportingOverflow(by: size)
             guard !overflow, byteCount <= bytes.count - offset else {
-                throw refuse(item, "\(count) elements at byte \(offset)", "at most the \(bytes.count - offset) bytes that follow")
+                throw refuse(
+                    item, "\(count) elements at byte \(offset)", "at most the \(bytes.count - offset) bytes that follow"
+                )
             }
             guard storages.updateValue((offset, count, size), forKey: key) == nil else {
                 throw refuse("storage keys", "'\(key)' twice", "each once")

@@ -36,7 +36,8 @@ struct TorchTensorReading {
     let place: String
 
     func refuse(
-        _ item: String, _ found: String, _ expected: String, _ code: CrayonError.Code = .malformed, advice: String? = nil
+        _ item: String, _ found: String, _ expected: String, _ code: CrayonError.Code = .malformed,
+        advice: String? = nil
     ) -> CrayonError {
         CrayonError(code, in: place, item: item, found: found, expected: expected, advice: advice)
     }
@@ -46,7 +47,8 @@ struct TorchTensorReading {
         var node = leaf.node
         // A parameter around a tensor, or a class around both; chains of them are no tensor.
         for _ in 0..<4 {
-            guard case .made(let function, let argumentsNode) = pickle[node], let tuple = pickle.tuple(argumentsNode) else {
+            guard case .made(let function, let argumentsNode) = pickle[node], let tuple = pickle.tuple(argumentsNode)
+            else {
                 break
             }
             let arguments = Array(tuple.prefix(8))
@@ -76,7 +78,8 @@ struct TorchTensorReading {
             break
         }
         throw refuse(
-            item, "a tensor of a class of its own, or arguments of another kind", "what torch.save writes", .unsupported)
+            item, "a tensor of a class of its own, or arguments of another kind", "what torch.save writes", .unsupported
+        )
     }
 
     private func rebuilt(
@@ -89,7 +92,8 @@ struct TorchTensorReading {
         let dims = try integers(arguments[2], item)
         let strides = try integers(arguments[3], item)
         guard let shape = Shape(checking: dims), !shape.count.multipliedReportingOverflow(by: 8).overflow else {
-            throw refuse(item, "a shape of negative extents, or of more elements than 64 bits can count", "one that fits")
+            throw refuse(
+                item, "a shape of negative extents, or of more elements than 64 bits can count", "one that fits")
         }
         var type = storage.type
         var metadata = 6
@@ -104,7 +108,8 @@ struct TorchTensorReading {
         guard let type else { throw refuse(item, "an untyped storage", "a storage of a type") }
         guard let elementType = type.type else {
             throw refuse(
-                item, "element type '\(type.name)'", "one of " + ElementType.allCases.map(\.rawValue).joined(separator: ", "),
+                item, "element type '\(type.name)'",
+                "one of " + ElementType.allCases.map(\.rawValue).joined(separator: ", "),
                 .unsupported, advice: "Leave the tensor out of the state_dict, or convert it, and save it again.")
         }
         return TorchTensor(type: elementType, storage: storage, offset: offset, shape: shape, strides: strides)

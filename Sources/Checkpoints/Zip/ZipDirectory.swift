@@ -28,13 +28,15 @@ struct ZipDirectory {
         guard offset == end.directory.upperBound else {
             throw CrayonError(
                 .malformed, in: place, item: "zip central directory",
-                found: "\(end.directory.upperBound - offset) bytes after its \(end.entryCount) entries", expected: "none")
+                found: "\(end.directory.upperBound - offset) bytes after its \(end.entryCount) entries",
+                expected: "none")
         }
         try checkPlaces(end: end.directory.lowerBound)
     }
 
     private func refuse(
-        _ name: String, _ found: String, _ expected: String, _ code: CrayonError.Code = .malformed, advice: String? = nil
+        _ name: String, _ found: String, _ expected: String, _ code: CrayonError.Code = .malformed,
+        advice: String? = nil
     ) -> CrayonError {
         CrayonError(
             code, in: place, item: "zip entry '\(name.prefix(200))'", found: found, expected: expected, advice: advice)
@@ -105,7 +107,9 @@ struct ZipDirectory {
                 guard !seen else { throw refuse(name, "two zip64 fields", "one") }
                 seen = true
                 func next() throws(CrayonError) -> UInt64 {
-                    guard cursor + 8 <= end else { throw refuse(name, "a zip64 field cut short", "a value for each size") }
+                    guard cursor + 8 <= end else {
+                        throw refuse(name, "a zip64 field cut short", "a value for each size")
+                    }
                     defer { cursor += 8 }
                     return LittleEndian.u64(bytes, cursor)
                 }
@@ -113,7 +117,9 @@ struct ZipDirectory {
                 if fields.stored == 0xFFFF_FFFF { fields.stored = try next() }
                 if fields.header == 0xFFFF_FFFF { fields.header = try next() }
                 if fields.disk == 0xFFFF {
-                    guard cursor + 4 <= end else { throw refuse(name, "a zip64 field cut short", "a value for each size") }
+                    guard cursor + 4 <= end else {
+                        throw refuse(name, "a zip64 field cut short", "a value for each size")
+                    }
                     fields.disk = LittleEndian.u32(bytes, cursor)
                 }
             }

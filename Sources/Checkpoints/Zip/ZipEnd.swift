@@ -55,7 +55,8 @@ struct ZipEnd {
         }
         guard offset <= UInt64(directoryEnd), size == UInt64(directoryEnd) - offset else {
             throw refuse(
-                "a central directory of \(size) bytes at \(offset)", "one that ends at \(directoryEnd), before this record")
+                "a central directory of \(size) bytes at \(offset)",
+                "one that ends at \(directoryEnd), before this record")
         }
         guard count <= size / UInt64(ZipDirectory.headerSize) else {
             throw refuse("\(count) entries", "at most what a central directory of \(size) bytes holds")

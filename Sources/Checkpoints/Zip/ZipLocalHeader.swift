@@ -71,7 +71,8 @@ struct ZipLocalHeader {
     }
 
     /// With and without its signature, with sizes of 4 and of 8 bytes: writers differ, and the format has no mark for it.
-    private static func isDescriptor(of entry: ZipEntry, _ bytes: UnsafeRawBufferPointer, at range: Range<Int>) -> Bool {
+    private static func isDescriptor(of entry: ZipEntry, _ bytes: UnsafeRawBufferPointer, at range: Range<Int>) -> Bool
+    {
         func matches(_ start: Int, _ width: Int) -> Bool {
             guard start + 4 + 2 * width <= range.upperBound, LittleEndian.u32(bytes, start) == entry.crc else {
                 return false
