@@ -297,6 +297,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
         "deflate-longer-than-it-says.pt": (
             archive([Member("archive/data.pkl", stream, deflated=True, local={"count": 9}, central={"count": 9}), *good[1:]]), "another size than the directory says"),
         "deflate-bomb.pt": (archive([*good, Member("archive/data/1", bomb, deflated=True)]), "that inflates to more than 16777216"),
+        "deflated-pickle.pt": (archive([Member("archive/data.pkl", b"\x80\x02}." + bytes(2 << 20), deflated=True)]), "data.pkl: 2097156 bytes in an archive of"),
         "something-else.zip": (archive([Member("readme.txt", b"hello")]), "a zip archive of something else: 'readme.txt'"),
         "empty.zip": (archive([]), "an empty zip archive"),
         "torchscript.pt": (archive(script), "a TorchScript program"),

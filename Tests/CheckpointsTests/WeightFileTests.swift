@@ -4,6 +4,12 @@ import JSON
 import Tensors
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// PyTorch's and NumPy's files, opened by their contents.
 @Suite struct WeightFileTests {
     @Test(arguments: ["pytorch", "numpy"])
@@ -80,6 +86,57 @@ import Testing
         let file = try PyTorchFile(path: Samples("pytorch").path(valid: "training.pt"))
         #expect(file.skipped.contains("epoch") && file.skipped.contains("args") && file.skipped.contains("numbers"))
         #expect(!file.skipped.contains("state_dict") && !file.skipped.contains("rng"))
+    }
+
+    /// A model opens from whatever file its folder has, and safetensors go before the others.
+    @Test func modelsOpenFromNumPy() throws {
+        let tiny = TinyCheckpoint()
+        let folder = TemporaryFolder()
+        try tiny.write(into: folder)
+        let arrays = tiny.tensors.map { tensor in
+            let dims = tensor.shape.dims.map { "\($0)," }.joined()
+            let text = "{'descr': '<f4', 'fortran_order': False, 'shape': (\(dims)), }\n"
+            let head = [0x93] + Array("NUMPY\u{1}\0".utf8) + [UInt8(text.utf8.count), 0]
+            return (name: tensor.name + ".npy", bytes: head + Array(text.utf8) + tensor.region.array)
+        }
+        folder.write(ZipBytes.archive(arrays), "weights.npz")
+        let both = try CheckpointModel.open(folder.path)
+        #expect(both.origins.compactMap { $0.checkpoint?.format } == ["safetensors"])
+        unlink(folder.file("model.safetensors"))
+        let model = try CheckpointModel.open(folder.path)
+        #expect(model.origins.compactMap { $0.checkpoint?.format } == ["NumPy"])
+        #expect(model.bindings.map(\.role) == both.bindings.map(\.role))
+        for (one, other) in zip(model.bindings, both.bindings) {
+            #expect(try one.tensor().region.array == other.tensor().region.array)
+        }
+        #expect(model.sourceFiles.map(\.path) == [folder.file("weights.npz")])
+        // What training leaves beside a model is not taken for one.
+        folder.write("x", "training_args.bin")
+        #expect(try openCheckpoint(folder.path).format == "NumPy")
+        folder.write("x", "second.bin")
+        let error = #expect(throws: CrayonError.self) { _ = try openCheckpoint(folder.path) }
+        #expect(error?.found.contains("2 files of PyTorch or NumPy") == true)
+    }
+
+    /// Shards of pickles with an index, by the rules of safetensors' index.
+    @Test func shardsOfPickles() throws {
+        let samples = try Samples("pytorch")
+        let folder = TemporaryFolder()
+        func copy(_ sample: String, _ name: String) throws {
+            folder.write(try MappedFile(path: samples.path(valid: sample)).whole.array, name)
+        }
+        try copy("ordered.pt", "pytorch_model-00001-of-00002.bin")
+        try copy("one-tensor.pt", "pytorch_model-00002-of-00002.bin")
+        let index = "pytorch_model.bin.index.json"
+        let map = #""a.weight": "pytorch_model-00001-of-00002.bin", "tensor": "pytorch_model-00002-of-00002.bin""#
+        folder.write(#"{"weight_map": {\#(map), "b.weight": "pytorch_model-00001-of-00002.bin"}}"#, index)
+        let sharded = try openCheckpoint(folder.path)
+        #expect(sharded.names == ["b.weight", "a.weight", "tensor"] && sharded.format == "PyTorch")
+        #expect(sharded.file(of: "tensor") == folder.file("pytorch_model-00002-of-00002.bin"))
+        #expect(try sharded.tensor("tensor")?.shape == Shape([2, 3]))
+        folder.write(#"{"weight_map": {\#(map), "c": "pytorch_model-00001-of-00002.bin"}}"#, index)
+        let error = #expect(throws: CrayonError.self) { _ = try openCheckpoint(folder.path) }
+        #expect(error?.found.contains("1 tensors that the index names are in no shard: 'c'") == true)
     }
 
     /// Opens and reads all, or throws.

@@ -39,6 +39,13 @@ public struct PyTorchFile: Checkpoint {
     init(archive: ZipArchive, pickleName: String) throws(CrayonError) {
         let torch = try TorchArchive(archive, pickleName: pickleName)
         guard let entry = archive[pickleName] else { preconditionFailure("found by its name") }
+        // A pickle's values take several times its bytes, and weights outweigh it in any checkpoint.
+        guard entry.count <= max(4 * archive.mapping.count, 1 << 20) else {
+            throw CrayonError(
+                .unsupported, in: archive.place, item: "data.pkl",
+                found: "\(entry.count) bytes in an archive of \(archive.mapping.count)",
+                expected: "at most four times the archive, or 1 MiB")
+        }
         let region = try archive.contents(entry)
         let pickle = try PickleMachine.read(region.buffer, place: archive.place, item: "data.pkl")
         guard pickle.range.upperBound == region.count else {
