@@ -67,7 +67,7 @@ let package = Package(
         // Layer 2: numbers and files.
         layer("LinearAlgebra", ["Bytes", "Tensors", "Kernels"]),
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
-        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "CZlib"]),
+        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "CZlib"]),
         layer(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),

@@ -16,16 +16,19 @@ struct OpenedSource {
     init(
         _ path: String, kind: CheckpointModel.Origin.Kind, contents: Set<Layout.Content>, options: CheckpointOptions
     ) throws(CrayonError) {
+        let stored: any Checkpoint
         if FolderFiles.isFolder(path) {
             folder = try FolderFiles(path: path)
-            checkpoint = try openCheckpoint(folder: folder)
+            stored = try openCheckpoint(folder: folder)
         } else {
-            checkpoint = try openCheckpoint(path)
+            stored = try openCheckpoint(path)
             folder = try FolderFiles(containing: path)
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.
         var config: JSONReader?
         if kind != .crayon, let file = try folder.path(of: "config.json") { config = try JSONReader(file: file) }
+        checkpoint = try QuantizedCheckpoint.reading(
+            stored, configuration: config?.optionalObject("quantization_config"))
         if let name = options.layout, kind == .checkpoint || kind == .backbone {
             guard let named = Layout.named(name), contents.contains(named.content) else {
                 let known = Layout.all.filter { contents.contains($0.content) }
