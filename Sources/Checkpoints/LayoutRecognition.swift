@@ -31,7 +31,7 @@ extension Layout {
                 advice: other.content == .vision ? "Give it as the vision part, with a backbone beside it." : nil)
         }
         if bySignature.isEmpty {
-            let shown = SafetensorsFolder.list(Array(names.prefix(3)))
+            let shown = ShardedFolder.list(Array(names.prefix(3)))
             if let modelType, let claimed = all.first(where: { $0.modelTypes.contains(modelType) }),
                 contents.contains(claimed.content),
                 let pattern = claimed.signature.first(where: { pattern in !names.contains { pattern.match($0) != nil } }

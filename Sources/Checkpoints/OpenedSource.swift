@@ -21,7 +21,7 @@ struct OpenedSource {
             folder = try FolderFiles(path: path)
             stored = try openCheckpoint(folder: folder)
         } else {
-            stored = try SafetensorsFile(path: path)
+            stored = try openCheckpoint(path)
             folder = try FolderFiles(containing: path)
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.

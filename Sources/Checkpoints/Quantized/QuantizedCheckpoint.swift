@@ -78,6 +78,7 @@ public struct QuantizedCheckpoint: Checkpoint {
     }
 
     public var place: String { stored.place }
+    public var format: String { stored.format }
     public var sourceFiles: [SourceFile] { stored.sourceFiles }
     public func checkUnchanged() throws(CrayonError) { try stored.checkUnchanged() }
 

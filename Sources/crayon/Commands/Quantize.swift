@@ -26,7 +26,7 @@ struct Quantize: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "A folder or safetensors file with the whole model; left out with --backbone.", valueName: "checkpoint"))
+            "A folder or file of weights with the whole model; left out with --backbone.", valueName: "checkpoint"))
     var checkpoint: String?
 
     @Option(
