@@ -74,8 +74,16 @@ public enum Parallel {
         of count: Int, size: Int, _ body: (Range<Int>) throws(Failure) -> Void
     ) throws(Failure) {
         precondition(size > 0)
-        try forEach(count: (count + size - 1) / size) { (index) throws(Failure) in
-            try body(index * size..<min((index + 1) * size, count))
+        try forEach(count: rangeCount(of: count, size: size)) { (index) throws(Failure) in
+            try body(range(index, of: count, size: size))
         }
+    }
+
+    /// How many ranges `forEachRange` makes: for bodies that are values.
+    public static func rangeCount(of count: Int, size: Int) -> Int { (count + size - 1) / size }
+
+    /// One of them.
+    public static func range(_ index: Int, of count: Int, size: Int) -> Range<Int> {
+        index * size..<min((index + 1) * size, count)
     }
 }

@@ -46,9 +46,7 @@ public struct Linear: Sendable {
         if let int16 {
             int16.multiply(x, outputs: outputs, into: y, workspace: workspace)
         } else if x.rows <= Linear.directRows {
-            multiplyRows(x) { rows, index, product in
-                (y.row(index) + rows.lowerBound).update(from: product, count: rows.count)
-            }
+            multiplyRows(x, scale: nil, into: y)
         } else {
             multiplyTiles(x, scale: 1, adds: false, into: y, workspace: workspace)
         }
@@ -60,31 +58,45 @@ public struct Linear: Sendable {
     public func accumulate(_ x: MatrixView, scale: Float, into y: MatrixView, workspace: Workspace) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows && bias == nil)
         if x.rows <= Linear.directRows {
-            multiplyRows(x) { rows, index, product in
-                VectorMath.axpy(scale, product, into: y.row(index) + rows.lowerBound, count: rows.count)
-            }
+            multiplyRows(x, scale: scale, into: y)
         } else {
             multiplyTiles(x, scale: scale, adds: true, into: y, workspace: workspace)
         }
     }
 
-    /// Products of the stored weight with one row of `x` at a time, in runs of outputs that are handed to `store`.
-    private func multiplyRows(
-        _ x: MatrixView, store: (_ outputs: Range<Int>, _ row: Int, _ product: UnsafePointer<Float>) -> Void
-    ) {
-        Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
-            withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count) { product in
-                guard let product = product.baseAddress else { return }
-                for index in 0..<x.rows {
-                    weight.multiply(rows: rows, x: x.row(index), into: product)
-                    store(rows, index, product)
-                }
-            }
-        }
+    /// Products of the stored weight with one row of `x` at a time, in runs of outputs.
+    /// - Parameter scale: of what is added to `y`; nil to overwrite it.
+    private func multiplyRows(_ x: MatrixView, scale: Float?, into y: MatrixView) {
+        Parallel.forEach(
+            count: Parallel.rangeCount(of: outputs, size: Linear.runRows),
+            DirectProduct(weight: weight, outputs: outputs, x: x, y: y, scale: scale))
     }
 
     /// Outputs that a core computes before it asks for more work.
     static let runRows = 128
+
+    private struct DirectProduct: ParallelBody {
+        let weight: StoredWeight
+        let outputs: Int
+        let x: MatrixView
+        let y: MatrixView
+        let scale: Float?
+
+        func run(_ index: Int) {
+            let rows = Parallel.range(index, of: outputs, size: Linear.runRows)
+            guard let scale else {
+                for row in 0..<x.rows { weight.multiply(rows: rows, x: x.row(row), into: y.row(row) + rows.lowerBound) }
+                return
+            }
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: Linear.runRows) { product in
+                guard let product = product.baseAddress else { return }
+                for row in 0..<x.rows {
+                    weight.multiply(rows: rows, x: x.row(row), into: product)
+                    VectorMath.axpy(scale, product, into: y.row(row) + rows.lowerBound, count: rows.count)
+                }
+            }
+        }
+    }
 
     private func addBias(to y: MatrixView) {
         guard let bias else { return }

@@ -59,7 +59,9 @@ struct Decoder: Sendable {
     /// Runs a prompt behind what the state's cache holds.
     /// - Parameter rows: of the prompt, whose logits to compute, ascending.
     /// - Parameter logits: `[rows.count, vocabulary]`
-    func forward(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: MatrixView) {
+    func forward(
+        _ prompt: EmbeddedPrompt, rows: some RandomAccessCollection<Int>, state: DecoderState, into logits: MatrixView
+    ) {
         precondition(logits.rows == rows.count && logits.columns == head.outputs)
         let past = state.count
         if admit(prompt, to: state) {
@@ -88,25 +90,30 @@ struct Decoder: Sendable {
 
     /// Runs all that a state has been fed.
     /// - Parameter rows: of the whole sequence.
-    func runAgain(rows: [Int], state: DecoderState, into logits: MatrixView) {
+    func runAgain(rows: some RandomAccessCollection<Int>, state: DecoderState, into logits: MatrixView) {
         guard let inputs = state.inputs else { preconditionFailure("a sequence that keeps no inputs") }
         state.cache.truncate(to: 0)
         run(inputs.prompt, rows: rows, state: state, into: logits)
     }
 
-    private func run(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: MatrixView) {
+    private func run<Rows: RandomAccessCollection<Int>>(
+        _ prompt: EmbeddedPrompt, rows: Rows, state: DecoderState, into logits: MatrixView
+    ) {
         let workspace = state.workspace
         let cache = state.cache
         let length = cache.count + prompt.count
         cache.reserve(length)
+        workspace.reserveScratch(cache.capacity)
         let table = rotary.table(length: length)
         let width = configuration.backbone.hiddenSize
-        var wanted = rows[...]
+        var wanted = rows[rows.startIndex...]
         for start in stride(from: 0, to: prompt.count, by: Decoder.passRows) {
             let part = start..<min(start + Decoder.passRows, prompt.count)
+            state.sequences.removeAll(keepingCapacity: true)
+            state.sequences.append(PassSequence(rows: 0..<part.count, cache: cache, rotary: table))
             let pass = DecoderPass(
                 images: prompt.imageRuns(in: part), addsCrayon: configuration.crayon?.entry == .additive,
-                sequences: [PassSequence(rows: 0..<part.count, cache: cache, rotary: table)], workspace: workspace)
+                sequences: state.sequences, workspace: workspace)
             let hidden = workspace.view(.residual, rows: part.count, columns: width)
             hidden.copy(from: prompt.hidden.view.rows(part))
             for layer in layers { layer.forward(hidden, pass: pass) }

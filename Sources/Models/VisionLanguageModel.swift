@@ -95,7 +95,8 @@ public final class VisionLanguageModel: Sendable {
     /// An empty sequence.
     public func makeState() -> DecoderState {
         DecoderState(
-            configuration.backbone, recomputes: options.recomputesPastMaxPositions, cacheFormat: options.cacheFormat)
+            configuration.backbone, rotary: decoder.rotary, recomputes: options.recomputesPastMaxPositions,
+            cacheFormat: options.cacheFormat)
     }
 
     /// Logits of a whole prompt on its own.
