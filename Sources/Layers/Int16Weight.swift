@@ -17,7 +17,7 @@ struct Int16Weight: Sendable {
     }
 
     /// Outputs and inputs of the part of the weight that is in strips at a time: 256 KiB of int16.
-    private static let tileOutputs = 128
+    static let tileOutputs = 128
     private static let tileDepth = Int16Product.largestDepth
     /// Rows that a core narrows before it asks for more work.
     private static let narrowedRows = 8
@@ -44,7 +44,7 @@ struct Int16Weight: Sendable {
                         tensor: tensor, levels: levels, outputs: outputs, q: q, scales: scales.pointer, rows: x.rows,
                         y: y))
             } else {
-                TiledProduct(x, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
+                TiledProduct(rows: x.rows, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
                     multiplyTile(
                         tile, q + part.lowerBound * stride, scales: scales.rows(part), into: y.rows(part),
                         workspace: workspace)

@@ -16,13 +16,19 @@ public struct Linear: Sendable {
     public let inputs: Int
     /// The levels of a 4-bit weight whose products are computed in integers; nil for float32.
     let int16: Int16Weight?
+    /// Nil for a weight that is there.
+    let arrival: WeightArrival?
+    /// Counts passes over the weight, all copies of this layer together.
+    public let reads = WeightReads()
 
     /// - Parameters:
     ///   - outputs: how many of the weight's rows to use, from the first; nil for all.
     ///   - arithmetic: what the products are computed in, where the weight is a 4-bit one in whole blocks; else float32.
+    ///   - arrival: of a weight that is still on its way; products wait for it.
     /// - Precondition: `bias` has one value for each of them.
     public init(
-        weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32
+        weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32,
+        arrival: WeightArrival? = nil
     ) {
         let outputs = outputs ?? weight.rows
         precondition(weight.shape.rank >= 2 && outputs <= weight.rows)
@@ -32,6 +38,7 @@ public struct Linear: Sendable {
         self.outputs = outputs
         inputs = weight.columns
         int16 = arithmetic == .int16 ? Int16Weight(weight) : nil
+        self.arrival = arrival
     }
 
     /// Up to this many rows of `x`, the stored weight is multiplied as it lies instead of being brought into strips, and each row
@@ -43,6 +50,7 @@ public struct Linear: Sendable {
     ///   - y: `[rows, out]`, overwritten; must not overlap `x`.
     public func forward(_ x: MatrixView, into y: MatrixView, workspace: Workspace) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows)
+        begin(rows: x.rows, tileOutputs: int16 == nil ? Linear.tileOutputs : Int16Weight.tileOutputs)
         if let int16 {
             int16.multiply(x, outputs: outputs, into: y, workspace: workspace)
         } else if x.rows <= Linear.directRows {
@@ -57,11 +65,20 @@ public struct Linear: Sendable {
     /// - Precondition: there is no bias.
     public func accumulate(_ x: MatrixView, scale: Float, into y: MatrixView, workspace: Workspace) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows && bias == nil)
+        begin(rows: x.rows, tileOutputs: Linear.tileOutputs)
         if x.rows <= Linear.directRows {
             multiplyRows(x, scale: scale, into: y)
         } else {
             multiplyTiles(x, scale: scale, adds: true, into: y, workspace: workspace)
         }
+    }
+
+    /// Waits for the weight, and counts the product's passes over it.
+    private func begin(rows: Int, tileOutputs: Int) {
+        arrival?.wait()
+        guard rows > 0 else { return }
+        let isDirect = rows <= Linear.directRows
+        reads.add(isDirect ? 1 : TiledProduct(rows: rows, outputs: outputs, width: tileOutputs).parts)
     }
 
     /// Products of the stored weight with one row of `x` at a time, in runs of outputs.

@@ -2,14 +2,13 @@ import Architecture
 import Bytes
 import Checkpoints
 import Layers
-import Quantization
 import Tensors
 
 /// The backbone: token embeddings, blocks, final norm, output head.
 struct Decoder: Sendable {
     let configuration: ModelConfiguration
     /// `[embeddingRows, hidden]`
-    let embeddings: StoredWeight
+    let embeddings: WeightTable
     let layers: [DecoderLayer]
     let finalNorm: RMSNorm
     let head: Linear
@@ -22,16 +21,14 @@ struct Decoder: Sendable {
         let backbone = configuration.backbone
         try Decoder.check(backbone, place: loader.source.place)
         self.configuration = configuration
-        embeddings = try loader.weight(.tokenEmbeddings)
+        embeddings = try loader.table(.tokenEmbeddings)
         var layers: [DecoderLayer] = []
         for layer in 0..<backbone.layerCount {
             layers.append(try DecoderLayer(layer, configuration: configuration, sets: sets, loader))
         }
         self.layers = layers
         finalNorm = RMSNorm(weight: try loader.vector(.finalNorm), epsilon: backbone.normEpsilon)
-        head = Linear(
-            weight: backbone.isHeadTied ? embeddings : try loader.weight(.head), outputs: backbone.vocabularySize,
-            arithmetic: loader.arithmetic)
+        head = try loader.head(backbone, embeddings: embeddings)
         rotary = RotaryEmbedding(backbone.rope, headSize: backbone.headSize)
     }
 
@@ -135,7 +132,7 @@ struct Decoder: Sendable {
     /// - Parameter tokens: validated rows of the embedding table.
     func embed(_ tokens: some Collection<Int>, into hidden: MatrixView) {
         for (row, token) in tokens.enumerated() {
-            embeddings.dequantizeRows(token..<token + 1, into: hidden.row(row))
+            embeddings.row(token, into: hidden.row(row))
         }
     }
 }

@@ -6,13 +6,14 @@ public import Tensors
 extension VisionLanguageModel {
     /// Reads a prompt behind what the state has seen.
     /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.
-    /// - Throws: `CrayonError` for an empty prompt.
+    /// - Throws: `CrayonError` for an empty prompt, and for a weight that cannot be unpacked.
     public func prefill(_ prompt: EmbeddedPrompt, state: DecoderState) throws(CrayonError) -> Matrix {
         guard prompt.count > 0 else {
             throw CrayonError(.usage, in: "prompt", found: "no tokens", expected: "at least one")
         }
         let logits = state.steps.logits(rows: 1)
         decoder.forward(prompt, rows: [prompt.count - 1], state: state, into: logits.view)
+        try supply.failures.check()
         return logits
     }
 
@@ -41,6 +42,7 @@ extension VisionLanguageModel {
         decoder.embed(tokens, into: prompt.hidden.view)
         let logits = state.steps.logits(rows: tokens.count)
         decoder.forward(prompt, rows: 0..<tokens.count, state: state, into: logits.view)
+        try supply.failures.check()
         return logits
     }
 
@@ -84,6 +86,7 @@ extension VisionLanguageModel {
             batch.passCount += 1
             row += count
         }
+        try supply.failures.check()
         return logits
     }
 

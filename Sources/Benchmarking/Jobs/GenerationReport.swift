@@ -70,8 +70,9 @@ public struct GenerationReport: Codable, Sendable {
         let memory = CeilingProbe()
         let plan = TimingPlan(minimumSeconds: 0.5, maximumSeconds: 5)
         let before = memory.rates(of: .memoryRead, threads: [threads], plan: plan)[0]
-        let benchmark = GenerationBenchmark(
-            model: try VisionLanguageModel(source: source, options: .init(arithmetic: options.arithmetic)))
+        let model = try VisionLanguageModel(source: source, options: .init(arithmetic: options.arithmetic))
+        try model.waitForWeights()
+        let benchmark = GenerationBenchmark(model: model)
         let floor = try GenerationFloor(source)
         var report = GenerationReport(
             model: path,
@@ -125,6 +126,7 @@ public struct GenerationReport: Codable, Sendable {
         return Test(
             name: "\(kind)\(tokens)", tokens: tokens, seconds: seconds, tokensPerSecond: mean,
             deviation: rates.count > 1 ? (squares / Double(rates.count - 1)).squareRoot() : 0,
-            allocatedBytes: counts.map { Int($0.allocatedBytes) }, startedThreads: counts.map { Int($0.startedThreads) })
+            allocatedBytes: counts.map { Int($0.allocatedBytes) }, startedThreads: counts.map { Int($0.startedThreads) }
+        )
     }
 }
