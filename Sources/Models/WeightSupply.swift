@@ -1,4 +1,5 @@
 import Bytes
+import Dispatch
 import Foundation
 import Kernels
 import Layers
@@ -12,6 +13,8 @@ final class WeightSupply: Sendable {
     let failures: WeightFailures
     private let queue: Queue
     private let arrivals: [WeightArrival]
+    /// The threads that have not ended.
+    private let threads = DispatchGroup()
 
     /// - Parameters:
     ///   - pictures: what only a picture needs, in its order.
@@ -27,9 +30,13 @@ final class WeightSupply: Sendable {
     /// Begins.
     func start() {
         guard !arrivals.isEmpty else { return }
-        let queue = queue
+        let (queue, threads) = (queue, threads)
         for _ in 0..<max(1, Parallel.threadCount / 2) {
-            let thread = Thread { while let (weight, piece) = queue.next() { weight.make(piece) } }
+            threads.enter()
+            let thread = Thread {
+                while let (weight, piece) = queue.next() { weight.make(piece) }
+                threads.leave()
+            }
             thread.name = "crayon-unpack"
             thread.start()
         }
@@ -38,13 +45,14 @@ final class WeightSupply: Sendable {
     /// What only pictures need can wait: a prompt without one has come.
     func preferText() { queue.preferText() }
 
-    /// Waits for all weights.
+    /// Waits for all weights, and for the threads: nothing goes on behind what is done next.
     /// - Throws: the error of the first that could not be unpacked, in the order of their use.
     func finish() throws(CrayonError) {
         for arrival in arrivals {
             arrival.wait()
             if let error = arrival.error { throw error }
         }
+        threads.wait()
     }
 
     /// Pieces in their order, each given out once.
