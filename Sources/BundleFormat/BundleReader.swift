@@ -62,13 +62,25 @@ public struct BundleReader: ModelSource {
         return .dense(try unpack(entry))
     }
 
+    /// A packed weight, to be decoded block by block; what its table says is checked here.
+    public func deferredWeight(_ role: Role) throws(CrayonError) -> DeferredTensor? {
+        guard let entry = entry(role), mapped[role] == nil else { return nil }
+        return try PackedTensor.deferred(
+            packed(entry).region, name: entry.name, type: entry.coding.type, shape: Shape(entry.coding.shape),
+            blockElements: entry.coding.blockSize ?? 0, in: place)
+    }
+
     private func unpack(_ entry: BundleWeight) throws(CrayonError) -> Tensor {
+        try PackedTensor.decode(
+            packed(entry).region, name: entry.name, type: entry.coding.type, shape: Shape(entry.coding.shape),
+            blockElements: entry.coding.blockSize ?? 0, in: place)
+    }
+
+    private func packed(_ entry: BundleWeight) throws(CrayonError) -> Tensor {
         guard let tensor = safetensors.tensor(entry.name) else {
             throw CrayonError(.missing, in: place, item: "tensor '\(entry.name)'", found: "nothing")
         }
-        return try PackedTensor.decode(
-            tensor.region, name: entry.name, type: entry.coding.type, shape: Shape(entry.coding.shape),
-            blockElements: entry.coding.blockSize ?? 0, in: place)
+        return tensor
     }
 
     /// Asks the kernel to read a weight ahead of use.

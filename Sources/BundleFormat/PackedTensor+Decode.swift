@@ -1,5 +1,6 @@
 public import Bytes
 import Kernels
+public import Quantization
 import Synchronization
 public import Tensors
 
@@ -26,6 +27,29 @@ extension PackedTensor {
         }
         if let (_, error) = failure.withLock({ $0 }) { throw error }
         return Tensor(name: name, type: type, shape: shape, region: target.region)
+    }
+
+    /// The same, to be decoded block by block when there is need or time: a piece is a block, and throws as `decode` does. A block
+    /// that cannot be decoded is zero.
+    /// - Throws: `CrayonError` for a table that is not right.
+    public static func deferred(
+        _ region: ByteRegion, name: String, type: ElementType, shape: Shape, blockElements: Int, in place: String
+    ) throws(CrayonError) -> DeferredTensor {
+        let blocks = try PackedBlocks(
+            region, name: name, type: type, count: shape.count, blockElements: blockElements, in: place)
+        let target = ByteBuffer(uninitialized: shape.count * type.byteCount)
+        return DeferredTensor(
+            tensor: Tensor(name: name, type: type, shape: shape, region: target.region), pieceElements: blockElements
+        ) { (block) throws(CrayonError) in
+            let start = target.pointer + block * blockElements * type.byteCount
+            do throws(CrayonError) {
+                try blocks.decode(block, into: start)
+            } catch {
+                start.initializeMemory(
+                    as: UInt8.self, repeating: 0, count: blocks.elements(inBlock: block) * type.byteCount)
+                throw error
+            }
+        }
     }
 }
 

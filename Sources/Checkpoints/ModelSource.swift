@@ -9,11 +9,16 @@ public protocol ModelSource: Sendable {
     var configuration: ModelConfiguration { get }
     /// The weight that plays a role; nil when the model has none. Borrowed: mapped bytes are not copied.
     func weight(_ role: Role) throws(CrayonError) -> StoredWeight?
+    /// A weight that takes work to bring into memory, as one whose elements come later; nil for a weight that does not, which
+    /// `weight` gives at once.
+    func deferredWeight(_ role: Role) throws(CrayonError) -> DeferredTensor?
     /// The small files that belong to a model: tokenizer, configuration files of the source.
     var files: [AuxiliaryFile] { get }
 }
 
 extension ModelSource {
+    public func deferredWeight(_ role: Role) throws(CrayonError) -> DeferredTensor? { nil }
+
     /// - Returns: the file of that name; nil when the model carries none.
     public func file(_ name: String) -> AuxiliaryFile? { files.first { $0.name == name } }
 }

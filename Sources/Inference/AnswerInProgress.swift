@@ -15,6 +15,8 @@ struct AnswerInProgress {
     let sequence: CachedSequence
     /// What the next pass reads: the last token and those proposed to follow it. Empty before the first.
     private(set) var feed: [Int] = []
+    /// What the last one has read; the two take turns.
+    private var read: [Int] = []
     /// Nil while there is more to come.
     private(set) var reason: FinishReason?
 
@@ -39,6 +41,7 @@ struct AnswerInProgress {
         sampler = try Sampler(options.sampling)
         sampler.observe(input.tokens)
         text = AnswerText(tokenizer, stops: options.stop + stop)
+        tokens.reserveCapacity(min(options.maxNewTokens, 4096))
         if options.lookup > 0 {
             let image = sequence.model.configuration.tokens.image
             lookup = PromptLookup(input.tokens.map { $0 == image ? nil : $0 })
@@ -66,7 +69,8 @@ struct AnswerInProgress {
     ///   - onText: called with each piece of text as soon as it is certain; an error that it throws ends the answer.
     /// - Throws: `CrayonError` for logits that are no numbers; what `onText` throws.
     mutating func take(_ logits: Matrix, first: Int = 0, onText: (String) throws -> Void) throws {
-        let read = feed
+        swap(&feed, &read)
+        feed.removeAll(keepingCapacity: true)
         if !read.isEmpty { statistics.decodingSteps += 1 }
         // Tokens of the feed that belong to the answer: its first, and proposals as they turn out right.
         var accepted = min(read.count, 1)
@@ -78,7 +82,7 @@ struct AnswerInProgress {
             lookup?.append(token)
             if try ends(token, onText: onText) { return try finish(onText: onText) }
             guard accepted < read.count, read[accepted] == token else {
-                feed = [token]
+                feed.append(token)
                 break
             }
             accepted += 1
@@ -117,7 +121,6 @@ struct AnswerInProgress {
     }
 
     private mutating func finish(onText: (String) throws -> Void) throws {
-        feed = []
         let rest = text.finish()
         if !rest.isEmpty { try onText(rest) }
         statistics.decodingSeconds = (ContinuousClock.now - start).seconds

@@ -79,13 +79,15 @@ final class CachedSequence {
         state.reserve(reused + prompt.count + min(newTokens, 4096))
         let logits = try model.prefill(prompt, state: state)
         seen = units
+        // So that decoding does not move what is there.
+        seen.reserveCapacity(units.count + min(newTokens, 4096))
         statistics.prefillSeconds = (clock.now - mark).seconds
         return logits
     }
 
     /// Keeps the first tokens that the last pass has read, and forgets what it has read behind them.
     func accept(_ tokens: some Collection<Int>, of read: Int) {
-        seen += tokens.map { .token($0) }
+        for token in tokens { seen.append(.token(token)) }
         state.truncate(to: state.count - (read - tokens.count))
     }
 

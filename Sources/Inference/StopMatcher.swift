@@ -14,19 +14,21 @@ public struct StopMatcher: Sendable {
     /// - Returns: the text that is certain not to belong to a stop text; often what went in.
     public mutating func append(_ text: String) -> String {
         guard !hasStopped else { return "" }
-        held += Array(text.utf8)
+        guard !stops.isEmpty else { return text }
+        held.append(contentsOf: text.utf8)
         if let start = firstMatch() {
             hasStopped = true
             held.removeSubrange(start...)
             return finish()
         }
         // The longest end of the text that a stop text begins with.
-        let kept =
-            stops.map { stop in
-                (0..<min(stop.count, held.count + 1)).reversed().first {
-                    held.suffix($0).elementsEqual(stop.prefix($0))
-                } ?? 0
-            }.max() ?? 0
+        var kept = 0
+        for stop in stops {
+            let own = (0..<min(stop.count, held.count + 1)).last {
+                held.suffix($0).elementsEqual(stop.prefix($0))
+            }
+            kept = max(kept, own ?? 0)
+        }
         let certain = String(decoding: held.dropLast(kept), as: UTF8.self)
         held.removeFirst(held.count - kept)
         return certain
@@ -41,9 +43,13 @@ public struct StopMatcher: Sendable {
     /// Where the match begins that is complete first, so that it does not matter how the text was cut; the longest of those
     /// that end together.
     private func firstMatch() -> Int? {
-        for end in held.indices.map({ $0 + 1 }) {
-            let ending = stops.filter { $0.count <= end && held[..<end].suffix($0.count).elementsEqual($0) }
-            if let longest = ending.map(\.count).max() { return end - longest }
+        guard !held.isEmpty else { return nil }
+        for end in 1...held.count {
+            var longest = 0
+            for stop in stops where stop.count <= end && held[..<end].suffix(stop.count).elementsEqual(stop) {
+                longest = max(longest, stop.count)
+            }
+            if longest > 0 { return end - longest }
         }
         return nil
     }

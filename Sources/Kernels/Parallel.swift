@@ -1,5 +1,4 @@
 public import Bytes
-import Dispatch
 import Synchronization
 
 /// Work split over cores. Results never depend on how many there are: a task is given by its index
@@ -27,11 +26,14 @@ public enum Parallel {
 
     /// Runs `body` once for every index below `count`, on all cores at once, and returns when all are done.
     ///
-    /// The closure runs on several threads at the same time: it may write only what belongs to its
+    /// The closure runs on several threads at the same time, the calling one among them: it may write only what belongs to its
     /// index, and must not use thread-bound state. It is not `@Sendable` because the buffers that it
     /// fills are unsafe pointers, which never are. Indices are handed out in ascending order as
     /// threads become free. When a body throws, no further index is begun, and the error of the lowest
     /// index that threw is rethrown.
+    ///
+    /// One loop at a time has all cores (`ThreadPool`): one that is begun from within a body, or while another thread's goes on,
+    /// runs on its own thread until the cores are free.
     ///
     ///     Parallel.forEach(count: tiles) { tile in
     ///         weight.dequantizeRows(rows(of: tile), into: buffer(of: tile))
@@ -39,31 +41,12 @@ public enum Parallel {
     public static func forEach<Failure: Error>(
         count: Int, _ body: (Int) throws(Failure) -> Void
     ) throws(Failure) {
-        let threads = min(threadCount, count)
-        guard threads > 1 else {
-            for index in 0..<max(count, 0) { try body(index) }
-            return
-        }
-        let next = Atomic<Int>(0)
-        let first = Mutex<(index: Int, error: Failure)?>(nil)
-        withoutActuallyEscaping(body) { body in
-            // Each call of the closure touches only its own index, as documented.
-            nonisolated(unsafe) let body = body
-            DispatchQueue.concurrentPerform(iterations: threads) { _ in
-                while true {
-                    let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
-                    guard index < count else { return }
-                    do throws(Failure) {
-                        try body(index)
-                    } catch {
-                        let failure = error
-                        first.withLock { if $0.map({ index < $0.index }) ?? true { $0 = (index, failure) } }
-                        next.store(count, ordering: .relaxed)
-                    }
-                }
-            }
-        }
-        if let failure = first.withLock({ $0?.error }) { throw failure }
+        try ThreadPool.shared.forEach(count: count, threads: threadCount, body)
+    }
+
+    /// The same for a body that is a value, which spares the closure's allocation.
+    public static func forEach(count: Int, _ body: some ParallelBody) {
+        ThreadPool.shared.forEach(count: count, threads: threadCount, body)
     }
 
     /// What `body` gives for consecutive ranges of at most `size` that cover `0..<count`, in their order whatever the number
@@ -91,8 +74,16 @@ public enum Parallel {
         of count: Int, size: Int, _ body: (Range<Int>) throws(Failure) -> Void
     ) throws(Failure) {
         precondition(size > 0)
-        try forEach(count: (count + size - 1) / size) { (index) throws(Failure) in
-            try body(index * size..<min((index + 1) * size, count))
+        try forEach(count: rangeCount(of: count, size: size)) { (index) throws(Failure) in
+            try body(range(index, of: count, size: size))
         }
+    }
+
+    /// How many ranges `forEachRange` makes: for bodies that are values.
+    public static func rangeCount(of count: Int, size: Int) -> Int { (count + size - 1) / size }
+
+    /// One of them.
+    public static func range(_ index: Int, of count: Int, size: Int) -> Range<Int> {
+        index * size..<min((index + 1) * size, count)
     }
 }

@@ -53,15 +53,31 @@ public struct Attention: Sendable {
         precondition(keys.rows == values.rows && output.rows == tokens && (!isCausal || keys.rows >= tokens))
         let blocks = (tokens + Attention.blockRows - 1) / Attention.blockRows
         let heads = groupCount * headsPerGroup
-        Parallel.forEach(count: heads * blocks) { task in
-            let head = task / blocks
+        Parallel.forEach(
+            count: heads * blocks,
+            Loop(
+                attention: self, blocks: blocks, queries: queries, groupStride: groupStride, keys: keys,
+                values: values, output: output, workspace: workspace))
+    }
+
+    /// Heads, and blocks of queries.
+    private struct Loop: ParallelBody {
+        let attention: Attention
+        let blocks: Int
+        let queries: MatrixView
+        let groupStride: Int
+        let keys: KVRows
+        let values: KVRows
+        let output: MatrixView
+        let workspace: Workspace
+
+        func run(_ index: Int) {
             // The last blocks are the longest ones; begin with them.
-            let block = blocks - 1 - task % blocks
-            let rows = block * Attention.blockRows..<min((block + 1) * Attention.blockRows, tokens)
-            attend(
-                head: head, rows: rows, queries: queries, groupStride: groupStride, keys: keys, values: values,
-                output: output,
-                workspace: workspace)
+            let block = blocks - 1 - index % blocks
+            let rows = block * Attention.blockRows..<min((block + 1) * Attention.blockRows, queries.rows)
+            attention.attend(
+                head: index / blocks, rows: rows, queries: queries, groupStride: groupStride, keys: keys,
+                values: values, output: output, workspace: workspace)
         }
     }
 

@@ -46,8 +46,22 @@ public enum Elementwise {
     public static func siluMultiply(gate: MatrixView, up: MatrixView, into z: MatrixView) {
         precondition(gate.rows == up.rows && gate.columns == up.columns)
         precondition(gate.rows == z.rows && gate.columns == z.columns)
-        Rowwise.forEach(gate.rows, columns: gate.columns) { row in
-            VectorMath.siluMultiply(gate: gate.row(row), up: up.row(row), into: z.row(row), count: gate.columns)
+        let run = Rowwise.runRows(columns: gate.columns)
+        Parallel.forEach(
+            count: Parallel.rangeCount(of: gate.rows, size: run), SwiGLU(gate: gate, up: up, z: z, run: run))
+    }
+
+    /// Wide enough to go over several cores for the few rows of a decoding step, too, which must not allocate.
+    private struct SwiGLU: ParallelBody {
+        let gate: MatrixView
+        let up: MatrixView
+        let z: MatrixView
+        let run: Int
+
+        func run(_ index: Int) {
+            for row in Parallel.range(index, of: gate.rows, size: run) {
+                VectorMath.siluMultiply(gate: gate.row(row), up: up.row(row), into: z.row(row), count: gate.columns)
+            }
         }
     }
 
@@ -79,8 +93,11 @@ enum Rowwise {
     /// Elements that are worth handing to another core.
     private static let runElements = 1 << 15
 
+    /// Rows that are not split.
+    static func runRows(columns: Int) -> Int { max(1, runElements / max(columns, 1)) }
+
     static func forEach(_ rows: Int, columns: Int, _ body: (Int) -> Void) {
-        let run = max(1, runElements / max(columns, 1))
+        let run = runRows(columns: columns)
         if rows <= run {
             for row in 0..<rows { body(row) }
         } else {

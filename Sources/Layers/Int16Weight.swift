@@ -17,7 +17,7 @@ struct Int16Weight: Sendable {
     }
 
     /// Outputs and inputs of the part of the weight that is in strips at a time: 256 KiB of int16.
-    private static let tileOutputs = 128
+    static let tileOutputs = 128
     private static let tileDepth = Int16Product.largestDepth
     /// Rows that a core narrows before it asks for more work.
     private static let narrowedRows = 8
@@ -38,18 +38,36 @@ struct Int16Weight: Sendable {
                     scales: scales.pointer + rows.lowerBound * blocks)
             }
             if isDirect {
-                Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
-                    tensor.multiply(
-                        rows: rows, levels: levels, int16: q, scales: scales.pointer, count: x.rows,
-                        into: y.pointer + rows.lowerBound, yStride: y.stride)
-                }
+                Parallel.forEach(
+                    count: Parallel.rangeCount(of: outputs, size: Linear.runRows),
+                    DirectProduct(
+                        tensor: tensor, levels: levels, outputs: outputs, q: q, scales: scales.pointer, rows: x.rows,
+                        y: y))
             } else {
-                TiledProduct(x, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
+                TiledProduct(rows: x.rows, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
                     multiplyTile(
                         tile, q + part.lowerBound * stride, scales: scales.rows(part), into: y.rows(part),
                         workspace: workspace)
                 }
             }
+        }
+    }
+
+    /// A few rows of `x`, narrowed, with the weight as it lies.
+    private struct DirectProduct: ParallelBody {
+        let tensor: NF4Tensor
+        let levels: Int16Levels
+        let outputs: Int
+        let q: UnsafePointer<Int16>
+        let scales: UnsafePointer<Float>
+        let rows: Int
+        let y: MatrixView
+
+        func run(_ index: Int) {
+            let run = Parallel.range(index, of: outputs, size: Linear.runRows)
+            tensor.multiply(
+                rows: run, levels: levels, int16: q, scales: scales, count: rows, into: y.pointer + run.lowerBound,
+                yStride: y.stride)
         }
     }
 

@@ -4,7 +4,7 @@ import Quantization
 extension Linear {
     /// Outputs and inputs of the part of the weight that is in strips at a time: 256 KiB of float32, half of a small
     /// second-level cache. Wide, for every tile has all of `x` read again.
-    private static let tileOutputs = 256
+    static let tileOutputs = 256
     private static let tileDepth = 256
 
     /// `y = scale x W^T`, or that added to `y`.
@@ -25,6 +25,8 @@ extension Linear {
         _ dy: MatrixView, scale: Float = 1, adds: Bool = false, into dx: MatrixView, workspace: Workspace
     ) {
         precondition(dy.columns == outputs && dx.columns == inputs && dy.rows == dx.rows)
+        arrival?.wait()
+        reads.add(TiledProduct(rows: dy.rows, outputs: inputs, width: Linear.tileOutputs).parts)
         multiply(dy, scale: scale, adds: adds, into: dx, workspace: workspace) { columns, rows, strips, scratch in
             weight.stripsOfInputs(rows: rows, columns: columns, into: strips, scratch: scratch)
         }
@@ -37,7 +39,7 @@ extension Linear {
         bring: (Range<Int>, Range<Int>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
     ) {
         let depth = min(x.columns, Linear.tileDepth)
-        TiledProduct(x, outputs: y.columns, width: Linear.tileOutputs).run { tile, part in
+        TiledProduct(rows: x.rows, outputs: y.columns, width: Linear.tileOutputs).run { tile, part in
             let room = StripProduct.elements(outputs: tile.count, depth: depth)
             let (x, y) = (x.rows(part), y.rows(part))
             workspace.withScratch(room + tile.count * depth) { strips in
@@ -61,12 +63,13 @@ struct TiledProduct {
     let width: Int
     let rows: Int
     private let tiles: Int
-    private let parts: Int
+    /// How often the whole weight is brought into strips.
+    let parts: Int
 
-    init(_ x: MatrixView, outputs: Int, width: Int) {
+    init(rows: Int, outputs: Int, width: Int) {
         self.outputs = outputs
         self.width = width
-        rows = x.rows
+        self.rows = rows
         tiles = (outputs + width - 1) / width
         parts = max(1, min((8 + tiles - 1) / max(tiles, 1), rows / 128))
     }

@@ -16,13 +16,19 @@ public struct Linear: Sendable {
     public let inputs: Int
     /// The levels of a 4-bit weight whose products are computed in integers; nil for float32.
     let int16: Int16Weight?
+    /// Nil for a weight that is there.
+    let arrival: WeightArrival?
+    /// Counts passes over the weight, all copies of this layer together.
+    public let reads = WeightReads()
 
     /// - Parameters:
     ///   - outputs: how many of the weight's rows to use, from the first; nil for all.
     ///   - arithmetic: what the products are computed in, where the weight is a 4-bit one in whole blocks; else float32.
+    ///   - arrival: of a weight that is still on its way; products wait for it.
     /// - Precondition: `bias` has one value for each of them.
     public init(
-        weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32
+        weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32,
+        arrival: WeightArrival? = nil
     ) {
         let outputs = outputs ?? weight.rows
         precondition(weight.shape.rank >= 2 && outputs <= weight.rows)
@@ -32,6 +38,7 @@ public struct Linear: Sendable {
         self.outputs = outputs
         inputs = weight.columns
         int16 = arithmetic == .int16 ? Int16Weight(weight) : nil
+        self.arrival = arrival
     }
 
     /// Up to this many rows of `x`, the stored weight is multiplied as it lies instead of being brought into strips, and each row
@@ -43,12 +50,11 @@ public struct Linear: Sendable {
     ///   - y: `[rows, out]`, overwritten; must not overlap `x`.
     public func forward(_ x: MatrixView, into y: MatrixView, workspace: Workspace) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows)
+        begin(rows: x.rows, tileOutputs: int16 == nil ? Linear.tileOutputs : Int16Weight.tileOutputs)
         if let int16 {
             int16.multiply(x, outputs: outputs, into: y, workspace: workspace)
         } else if x.rows <= Linear.directRows {
-            multiplyRows(x) { rows, index, product in
-                (y.row(index) + rows.lowerBound).update(from: product, count: rows.count)
-            }
+            multiplyRows(x, scale: nil, into: y)
         } else {
             multiplyTiles(x, scale: 1, adds: false, into: y, workspace: workspace)
         }
@@ -59,32 +65,55 @@ public struct Linear: Sendable {
     /// - Precondition: there is no bias.
     public func accumulate(_ x: MatrixView, scale: Float, into y: MatrixView, workspace: Workspace) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows && bias == nil)
+        begin(rows: x.rows, tileOutputs: Linear.tileOutputs)
         if x.rows <= Linear.directRows {
-            multiplyRows(x) { rows, index, product in
-                VectorMath.axpy(scale, product, into: y.row(index) + rows.lowerBound, count: rows.count)
-            }
+            multiplyRows(x, scale: scale, into: y)
         } else {
             multiplyTiles(x, scale: scale, adds: true, into: y, workspace: workspace)
         }
     }
 
-    /// Products of the stored weight with one row of `x` at a time, in runs of outputs that are handed to `store`.
-    private func multiplyRows(
-        _ x: MatrixView, store: (_ outputs: Range<Int>, _ row: Int, _ product: UnsafePointer<Float>) -> Void
-    ) {
-        Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
-            withUnsafeTemporaryAllocation(of: Float.self, capacity: rows.count) { product in
-                guard let product = product.baseAddress else { return }
-                for index in 0..<x.rows {
-                    weight.multiply(rows: rows, x: x.row(index), into: product)
-                    store(rows, index, product)
-                }
-            }
-        }
+    /// Waits for the weight, and counts the product's passes over it.
+    private func begin(rows: Int, tileOutputs: Int) {
+        arrival?.wait()
+        guard rows > 0 else { return }
+        let isDirect = rows <= Linear.directRows
+        reads.add(isDirect ? 1 : TiledProduct(rows: rows, outputs: outputs, width: tileOutputs).parts)
+    }
+
+    /// Products of the stored weight with one row of `x` at a time, in runs of outputs.
+    /// - Parameter scale: of what is added to `y`; nil to overwrite it.
+    private func multiplyRows(_ x: MatrixView, scale: Float?, into y: MatrixView) {
+        Parallel.forEach(
+            count: Parallel.rangeCount(of: outputs, size: Linear.runRows),
+            DirectProduct(weight: weight, outputs: outputs, x: x, y: y, scale: scale))
     }
 
     /// Outputs that a core computes before it asks for more work.
     static let runRows = 128
+
+    private struct DirectProduct: ParallelBody {
+        let weight: StoredWeight
+        let outputs: Int
+        let x: MatrixView
+        let y: MatrixView
+        let scale: Float?
+
+        func run(_ index: Int) {
+            let rows = Parallel.range(index, of: outputs, size: Linear.runRows)
+            guard let scale else {
+                for row in 0..<x.rows { weight.multiply(rows: rows, x: x.row(row), into: y.row(row) + rows.lowerBound) }
+                return
+            }
+            withUnsafeTemporaryAllocation(of: Float.self, capacity: Linear.runRows) { product in
+                guard let product = product.baseAddress else { return }
+                for row in 0..<x.rows {
+                    weight.multiply(rows: rows, x: x.row(row), into: product)
+                    VectorMath.axpy(scale, product, into: y.row(row) + rows.lowerBound, count: rows.count)
+                }
+            }
+        }
+    }
 
     private func addBias(to y: MatrixView) {
         guard let bias else { return }

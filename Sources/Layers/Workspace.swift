@@ -1,4 +1,5 @@
 import Bytes
+import Kernels
 import Synchronization
 
 /// Scratch memory of a forward pass, kept from one call to the next so that a decoding step allocates nothing
@@ -81,12 +82,29 @@ public final class Workspace: @unchecked Sendable {
     public func withScratch<Result>(
         _ count: Int, _ body: (UnsafeMutablePointer<Float>) throws -> Result
     ) rethrows -> Result {
-        // Rounded up so that a length that grows by one token at a time finds room.
-        let bytes = max(count, 1024).nextPowerOfTwo * MemoryLayout<Float>.stride
+        let bytes = Workspace.scratchBytes(count)
         let kept = scratch.withLock { pool in pool.popLast() }
         let buffer = if let kept, kept.count >= bytes { kept } else { ByteBuffer(count: bytes) }
         defer { scratch.withLock { pool in pool.append(buffer) } }
         return try body(buffer.pointer.assumingMemoryBound(to: Float.self))
+    }
+
+    /// Sees to it that as many tasks as there are threads find scratch of `count` floats: how many run at once in a pass, and
+    /// which of them first, is chance, and the next pass must not allocate for it.
+    /// - Precondition: no scratch is in use.
+    public func reserveScratch(_ count: Int) {
+        let bytes = Workspace.scratchBytes(count)
+        let threads = Parallel.threadCount
+        scratch.withLock { pool in
+            guard pool.count < threads || pool.contains(where: { $0.count < bytes }) else { return }
+            pool.removeAll { $0.count < bytes }
+            while pool.count < threads { pool.append(ByteBuffer(uninitialized: bytes)) }
+        }
+    }
+
+    /// Rounded up so that a length that grows by one token at a time finds room.
+    private static func scratchBytes(_ count: Int) -> Int {
+        max(count, 1024).nextPowerOfTwo * MemoryLayout<Float>.stride
     }
 }
 

@@ -24,8 +24,10 @@ struct AdaptedLinear: Sendable {
         var onCrayon: [AdaptedPair] = []
         for set in sets where set.modules.contains(module) {
             let (a, b) = (Role.adapter(set.name, layer, module, .a), Role.adapter(set.name, layer, module, .b))
+            let forPictures = set.input == .crayon || set.scope == .image
             let pair = LowRankPair(
-                a: try loader.linear(a), b: try loader.linear(b), scale: set.scale(layer: layer, module: module))
+                a: try loader.linear(a, forPictures: forPictures), b: try loader.linear(b, forPictures: forPictures),
+                scale: set.scale(layer: layer, module: module))
             let adapted = AdaptedPair(pair: pair, a: a, b: b)
             switch (set.input, set.scope) {
             case (.crayon, _): onCrayon.append(adapted)

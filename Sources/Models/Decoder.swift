@@ -2,14 +2,13 @@ import Architecture
 import Bytes
 import Checkpoints
 import Layers
-import Quantization
 import Tensors
 
 /// The backbone: token embeddings, blocks, final norm, output head.
 struct Decoder: Sendable {
     let configuration: ModelConfiguration
     /// `[embeddingRows, hidden]`
-    let embeddings: StoredWeight
+    let embeddings: WeightTable
     let layers: [DecoderLayer]
     let finalNorm: RMSNorm
     let head: Linear
@@ -22,16 +21,14 @@ struct Decoder: Sendable {
         let backbone = configuration.backbone
         try Decoder.check(backbone, place: loader.source.place)
         self.configuration = configuration
-        embeddings = try loader.weight(.tokenEmbeddings)
+        embeddings = try loader.table(.tokenEmbeddings)
         var layers: [DecoderLayer] = []
         for layer in 0..<backbone.layerCount {
             layers.append(try DecoderLayer(layer, configuration: configuration, sets: sets, loader))
         }
         self.layers = layers
         finalNorm = RMSNorm(weight: try loader.vector(.finalNorm), epsilon: backbone.normEpsilon)
-        head = Linear(
-            weight: backbone.isHeadTied ? embeddings : try loader.weight(.head), outputs: backbone.vocabularySize,
-            arithmetic: loader.arithmetic)
+        head = try loader.head(backbone, embeddings: embeddings)
         rotary = RotaryEmbedding(backbone.rope, headSize: backbone.headSize)
     }
 
@@ -59,7 +56,9 @@ struct Decoder: Sendable {
     /// Runs a prompt behind what the state's cache holds.
     /// - Parameter rows: of the prompt, whose logits to compute, ascending.
     /// - Parameter logits: `[rows.count, vocabulary]`
-    func forward(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: MatrixView) {
+    func forward(
+        _ prompt: EmbeddedPrompt, rows: some RandomAccessCollection<Int>, state: DecoderState, into logits: MatrixView
+    ) {
         precondition(logits.rows == rows.count && logits.columns == head.outputs)
         let past = state.count
         if admit(prompt, to: state) {
@@ -88,25 +87,30 @@ struct Decoder: Sendable {
 
     /// Runs all that a state has been fed.
     /// - Parameter rows: of the whole sequence.
-    func runAgain(rows: [Int], state: DecoderState, into logits: MatrixView) {
+    func runAgain(rows: some RandomAccessCollection<Int>, state: DecoderState, into logits: MatrixView) {
         guard let inputs = state.inputs else { preconditionFailure("a sequence that keeps no inputs") }
         state.cache.truncate(to: 0)
         run(inputs.prompt, rows: rows, state: state, into: logits)
     }
 
-    private func run(_ prompt: EmbeddedPrompt, rows: [Int], state: DecoderState, into logits: MatrixView) {
+    private func run<Rows: RandomAccessCollection<Int>>(
+        _ prompt: EmbeddedPrompt, rows: Rows, state: DecoderState, into logits: MatrixView
+    ) {
         let workspace = state.workspace
         let cache = state.cache
         let length = cache.count + prompt.count
         cache.reserve(length)
+        workspace.reserveScratch(cache.capacity)
         let table = rotary.table(length: length)
         let width = configuration.backbone.hiddenSize
-        var wanted = rows[...]
+        var wanted = rows[rows.startIndex...]
         for start in stride(from: 0, to: prompt.count, by: Decoder.passRows) {
             let part = start..<min(start + Decoder.passRows, prompt.count)
+            state.sequences.removeAll(keepingCapacity: true)
+            state.sequences.append(PassSequence(rows: 0..<part.count, cache: cache, rotary: table))
             let pass = DecoderPass(
                 images: prompt.imageRuns(in: part), addsCrayon: configuration.crayon?.entry == .additive,
-                sequences: [PassSequence(rows: 0..<part.count, cache: cache, rotary: table)], workspace: workspace)
+                sequences: state.sequences, workspace: workspace)
             let hidden = workspace.view(.residual, rows: part.count, columns: width)
             hidden.copy(from: prompt.hidden.view.rows(part))
             for layer in layers { layer.forward(hidden, pass: pass) }
@@ -128,7 +132,7 @@ struct Decoder: Sendable {
     /// - Parameter tokens: validated rows of the embedding table.
     func embed(_ tokens: some Collection<Int>, into hidden: MatrixView) {
         for (row, token) in tokens.enumerated() {
-            embeddings.dequantizeRows(token..<token + 1, into: hidden.row(row))
+            embeddings.row(token, into: hidden.row(row))
         }
     }
 }

@@ -14,8 +14,14 @@ public final class DecoderState: @unchecked Sendable {
     var inputs: SequenceInputs?
     /// The rotary base that the cache was filled with, where `inputs` are kept.
     var base = 0.0
+    /// What a pass over this sequence alone is about; kept so that the next one does not allocate it.
+    var sequences: [PassSequence] = []
+    private let rotary: RotaryEmbedding
 
-    init(_ backbone: BackboneConfiguration, recomputes: Bool, cacheFormat: KVCacheFormat) {
+    init(
+        _ backbone: BackboneConfiguration, rotary: RotaryEmbedding, recomputes: Bool, cacheFormat: KVCacheFormat
+    ) {
+        self.rotary = rotary
         if recomputes, case .dynamic = backbone.rope.scaling { inputs = SequenceInputs(width: backbone.hiddenSize) }
         cache = KVCache(
             layerCount: backbone.layerCount, groups: backbone.keyValueHeadCount, headSize: backbone.headSize,
@@ -26,8 +32,16 @@ public final class DecoderState: @unchecked Sendable {
     /// Positions seen so far.
     public var count: Int { cache.count }
 
-    /// Makes room ahead for that many positions in all, so that decoding does not have to grow the cache.
-    public func reserve(_ positions: Int) { cache.reserve(positions) }
+    /// Makes room ahead for that many positions in all: from the second step on, decoding up to there allocates nothing.
+    ///
+    /// Except past the limit of dynamic rotary scaling, where every length has angles of its own.
+    public func reserve(_ positions: Int) {
+        cache.reserve(positions)
+        inputs?.reserve(positions)
+        let base = rotary.configuration.base
+        let length = rotary.changesBase(length: positions) ? rotary.configuration.maxPositions : positions
+        if length > 0, rotary.base(length: length) == base { _ = rotary.table(length: length) }
+    }
 
     /// Forgets all but the first `positions`.
     /// - Precondition: no more than `count`.
@@ -51,22 +65,38 @@ public final class DecoderState: @unchecked Sendable {
 
 /// Matrices for passes of a few tokens, kept from one to the next.
 final class StepBuffers {
-    private var hidden: Matrix
-    private var vocabulary: Matrix
+    private var hidden: FirstRows
+    private var vocabulary: FirstRows
 
     init(_ backbone: BackboneConfiguration) {
-        hidden = Matrix(rows: 1, columns: backbone.hiddenSize)
-        vocabulary = Matrix(rows: 1, columns: backbone.vocabularySize)
+        hidden = FirstRows(Matrix(rows: 1, columns: backbone.hiddenSize))
+        vocabulary = FirstRows(Matrix(rows: 1, columns: backbone.vocabularySize))
     }
 
     /// For the embeddings of so many tokens. `[rows, hidden]`
-    func embeddings(rows: Int) -> Matrix { Self.take(rows, of: &hidden) }
+    func embeddings(rows: Int) -> Matrix { hidden.take(rows) }
 
     /// `[rows, vocabulary]`
-    func logits(rows: Int) -> Matrix { Self.take(rows, of: &vocabulary) }
+    func logits(rows: Int) -> Matrix { vocabulary.take(rows) }
 
-    private static func take(_ rows: Int, of matrix: inout Matrix) -> Matrix {
-        if matrix.rows < rows { matrix = Matrix(rows: rows, columns: matrix.columns) }
-        return matrix.sharing(firstRows: rows)
+    /// A matrix that grows, and its first rows as matrices of their own, each made once.
+    private struct FirstRows {
+        private var whole: Matrix
+        /// By their number of rows.
+        private var parts: [Matrix?] = []
+
+        init(_ matrix: Matrix) { whole = matrix }
+
+        mutating func take(_ rows: Int) -> Matrix {
+            if whole.rows < rows {
+                whole = Matrix(rows: rows, columns: whole.columns)
+                parts = []
+            }
+            if parts.isEmpty { parts = [Matrix?](repeating: nil, count: whole.rows + 1) }
+            if let part = parts[rows] { return part }
+            let part = whole.sharing(firstRows: rows)
+            parts[rows] = part
+            return part
+        }
     }
 }

@@ -1,7 +1,6 @@
 import Architecture
 import Bytes
 import Layers
-import Quantization
 import Tensors
 
 /// Linear, exact GELU, linear: from a feature width to the backbone's.
@@ -31,15 +30,15 @@ struct ProjectorMLP: Sendable {
 struct CrayonPrompt: Sendable {
     let configuration: CrayonConfiguration
     /// `[semanticRows, width]`
-    let semantic: StoredWeight
+    let semantic: WeightTable
     /// `[numberingRows, width]`
-    let numbering: StoredWeight
+    let numbering: WeightTable
     let projector: ProjectorMLP
 
     init(_ configuration: CrayonConfiguration, _ loader: WeightLoader) throws(CrayonError) {
         self.configuration = configuration
-        semantic = try loader.weight(.semanticTable)
-        numbering = try loader.weight(.numberingTable)
+        semantic = try loader.table(.semanticTable)
+        numbering = try loader.table(.numberingTable)
         projector = try ProjectorMLP(.crayon, loader)
     }
 
@@ -53,10 +52,12 @@ struct CrayonPrompt: Sendable {
     func queries(_ grid: CrayonGrid, workspace: Workspace) -> Matrix {
         let queries = Matrix(rows: grid.semantic.count, columns: configuration.width)
         let numbers = workspace.view(.products, rows: 1, columns: configuration.width)
+        semantic.bring(grid.semantic)
+        numbering.bring(grid.numbering)
         for cell in grid.semantic.indices {
             let (row, number) = (grid.semantic[cell], grid.numbering[cell])
-            semantic.dequantizeRows(row..<row + 1, into: queries.view.row(cell))
-            numbering.dequantizeRows(number..<number + 1, into: numbers.pointer)
+            semantic.row(row, into: queries.view.row(cell))
+            numbering.row(number, into: numbers.pointer)
             Elementwise.add(numbers, to: queries.view.rows(cell..<cell + 1))
         }
         return queries

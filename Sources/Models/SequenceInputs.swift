@@ -24,7 +24,11 @@ struct SequenceInputs: Sendable {
         }
     }
 
+    /// Makes room for that many positions in all.
+    mutating func reserve(_ positions: Int) { hidden.reserveCapacity(positions * width) }
+
     mutating func truncate(to positions: Int) {
+        guard positions < count else { return }
         hidden.removeSubrange(positions * width..<hidden.count)
         imageSpans = imageSpans.map { $0.clamped(to: 0..<positions) }.filter { !$0.isEmpty }
         if hasCrayon { crayon.removeSubrange(imageSpans.reduce(0) { $0 + $1.count } * width..<crayon.count) }

@@ -15,6 +15,8 @@ extension VisionLanguageModel {
         _ input: ModelInput, workspace: Workspace = Workspace(), features: FeatureStore = FeatureStore()
     ) throws(CrayonError) -> EmbeddedPrompt {
         try check(input)
+        if input.images.isEmpty { supply.preferText() }
+        decoder.embeddings.bring(input.tokens.filter { $0 != configuration.tokens.image })
         let patches = configuration.vision?.patchCount ?? 0
         let width = configuration.backbone.hiddenSize
         let total = input.tokens.count + input.images.count * (patches - 1)
@@ -29,7 +31,7 @@ extension VisionLanguageModel {
                 row += 1
                 continue
             }
-            let image = self.features(of: input.images[spans.count], workspace: workspace, store: features)
+            let image = try self.features(of: input.images[spans.count], workspace: workspace, store: features)
             hidden.view.rows(row..<row + patches).copy(from: image.patches.view)
             if let crayons, let crayon = image.crayon {
                 crayons.view.rows(spans.count * patches..<(spans.count + 1) * patches).copy(from: crayon.view)
@@ -37,6 +39,7 @@ extension VisionLanguageModel {
             spans.append(row..<row + patches)
             row += patches
         }
+        try supply.failures.check()
         return EmbeddedPrompt(hidden: hidden, imageSpans: spans, crayon: crayons)
     }
 
@@ -46,11 +49,15 @@ extension VisionLanguageModel {
     public func visionFeatures(of image: ImageInput) throws(CrayonError) -> Matrix {
         guard let tower else { throw readsTextOnly }
         try check(image, size: tower.configuration.imageSize, item: "picture")
-        return tower.forward(image.pixels, workspace: Workspace())
+        let seen = tower.forward(image.pixels, workspace: Workspace())
+        try supply.failures.check()
+        return seen
     }
 
     /// - Precondition: the picture fits the model.
-    private func features(of image: ImageInput, workspace: Workspace, store: FeatureStore) -> ImageFeatures {
+    private func features(
+        of image: ImageInput, workspace: Workspace, store: FeatureStore
+    ) throws(CrayonError) -> ImageFeatures {
         if let known = store.features(of: image) { return known }
         guard let tower, let projector else { preconditionFailure("a picture for a model without a vision tower") }
         let seen = tower.forward(image.pixels, workspace: workspace)
@@ -58,6 +65,7 @@ extension VisionLanguageModel {
         let features = ImageFeatures(
             patches: projector.forward(seen.view, workspace: workspace),
             crayon: crayon?.forward(grid, workspace: workspace))
+        try supply.failures.check()
         store.insert(features, of: image)
         return features
     }

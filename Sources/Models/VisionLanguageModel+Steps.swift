@@ -6,13 +6,14 @@ public import Tensors
 extension VisionLanguageModel {
     /// Reads a prompt behind what the state has seen.
     /// - Returns: logits of the last position, `[1, vocabulary]`, overwritten by the state's next pass.
-    /// - Throws: `CrayonError` for an empty prompt.
+    /// - Throws: `CrayonError` for an empty prompt, and for a weight that cannot be unpacked.
     public func prefill(_ prompt: EmbeddedPrompt, state: DecoderState) throws(CrayonError) -> Matrix {
         guard prompt.count > 0 else {
             throw CrayonError(.usage, in: "prompt", found: "no tokens", expected: "at least one")
         }
         let logits = state.steps.logits(rows: 1)
         decoder.forward(prompt, rows: [prompt.count - 1], state: state, into: logits.view)
+        try supply.failures.check()
         return logits
     }
 
@@ -20,7 +21,7 @@ extension VisionLanguageModel {
     /// - Returns: as `prefill`.
     /// - Throws: `CrayonError` for a token without an embedding.
     public func step(token: Int, state: DecoderState) throws(CrayonError) -> Matrix {
-        try steps(tokens: [token], state: state)
+        try read(CollectionOfOne(token), state: state)
     }
 
     /// Reads a few more tokens in one pass, with the bits of as many single steps.
@@ -28,12 +29,20 @@ extension VisionLanguageModel {
     /// - Throws: `CrayonError` for a token without an embedding.
     /// - Precondition: at least one token, no more than `tokensOfOnePass` says.
     public func steps(tokens: [Int], state: DecoderState) throws(CrayonError) -> Matrix {
+        try read(tokens, state: state)
+    }
+
+    /// Allocates nothing, once a pass over as many tokens has run and where the state has room.
+    private func read(
+        _ tokens: some RandomAccessCollection<Int>, state: DecoderState
+    ) throws(CrayonError) -> Matrix {
         try check(tokens)
         precondition(tokensOfOnePass(tokens.count, past: state.count) == tokens.count)
         let prompt = EmbeddedPrompt(hidden: state.steps.embeddings(rows: tokens.count))
         decoder.embed(tokens, into: prompt.hidden.view)
         let logits = state.steps.logits(rows: tokens.count)
-        decoder.forward(prompt, rows: Array(tokens.indices), state: state, into: logits.view)
+        decoder.forward(prompt, rows: 0..<tokens.count, state: state, into: logits.view)
+        try supply.failures.check()
         return logits
     }
 
@@ -73,16 +82,15 @@ extension VisionLanguageModel {
             }
             rest = rest.dropFirst(pass.count)
             let count = pass.reduce(0) { $0 + $1.tokens.count }
-            decoder.step(
-                pass.map { StepFeed(tokens: $0.tokens, state: $0.state) }, workspace: batch.workspace,
-                into: logits.view.rows(row..<row + count))
+            decoder.step(pass, batch: batch, into: logits.view.rows(row..<row + count))
             batch.passCount += 1
             row += count
         }
+        try supply.failures.check()
         return logits
     }
 
-    private func check(_ tokens: [Int]) throws(CrayonError) {
+    private func check(_ tokens: some Collection<Int>) throws(CrayonError) {
         precondition(!tokens.isEmpty)
         for token in tokens { try check(token: token) }
     }
@@ -97,6 +105,10 @@ public final class DecoderBatch {
     let steps: StepBuffers
     /// Passes over the weights so far.
     public internal(set) var passCount = 0
+    /// What a pass has in hand, kept so that the next one does not allocate it: sequences that go through the blocks together,
+    /// their embedded tokens `[tokens, hidden]`, and their rows of the logits.
+    var admitted: [(state: DecoderState, embedded: Matrix, rows: Range<Int>)] = []
+    var sequences: [PassSequence] = []
 
     init(steps: StepBuffers) { self.steps = steps }
 }

@@ -8,6 +8,8 @@ public import Tensors
 ///
 /// Immutable, so that several sequences can share it; each has a `DecoderState` of its own.
 ///
+/// It is there at once: packed weights are unpacked while it is in use, and a pass waits for those that it needs.
+///
 ///     let model = try VisionLanguageModel(source: source)
 ///     let state = model.makeState()
 ///     var logits = try model.prefill(try model.embed(input), state: state)
@@ -49,8 +51,12 @@ public final class VisionLanguageModel: Sendable {
     let tower: VisionTower?
     let projector: ProjectorMLP?
     let crayon: CrayonPrompt?
+    let supply: WeightSupply
+    private let reads: [(role: Role, reads: WeightReads)]
 
     /// Asks the source for every weight once and keeps it as stored.
+    ///
+    /// A packed weight whose bytes turn out to be damaged is an error of the passes that need it, and of `waitForWeights`.
     /// - Throws: `CrayonError` for a weight that is absent or of another shape than the configuration gives, for a
     ///   configuration that contradicts itself, and for a low-rank set that does not exist.
     /// - Parameter learned: weights to read in place of the source's: the model computes with what they hold at the time.
@@ -76,6 +82,19 @@ public final class VisionLanguageModel: Sendable {
             crayon = nil
         }
         decoder = try Decoder(configuration, sets: sets, loader)
+        reads = loader.reads
+        supply = loader.supply()
+        // A training step needs everything, and does not ask before it computes.
+        if learned == nil { supply.start() } else { try supply.finish() }
+    }
+
+    /// Returns when everything is unpacked: what is timed, or must not fail later.
+    /// - Throws: `CrayonError` for a weight that cannot be unpacked.
+    public func waitForWeights() throws(CrayonError) { try supply.finish() }
+
+    /// How often each weight of a linear layer has been read from memory so far: see `WeightReads`.
+    public var weightReads: [Role: Int] {
+        Dictionary(reads.map { ($0.role, $0.reads.count) }, uniquingKeysWith: +)
     }
 
     static func activeSets(
@@ -95,7 +114,8 @@ public final class VisionLanguageModel: Sendable {
     /// An empty sequence.
     public func makeState() -> DecoderState {
         DecoderState(
-            configuration.backbone, recomputes: options.recomputesPastMaxPositions, cacheFormat: options.cacheFormat)
+            configuration.backbone, rotary: decoder.rotary, recomputes: options.recomputesPastMaxPositions,
+            cacheFormat: options.cacheFormat)
     }
 
     /// Logits of a whole prompt on its own.
@@ -123,6 +143,7 @@ public final class VisionLanguageModel: Sendable {
             }
             let logits = Matrix(rows: wanted.count, columns: configuration.backbone.vocabularySize)
             decoder.forward(prompt, rows: wanted, state: state, into: logits.view)
+            try supply.failures.check()
             results.append(logits)
         }
         return results

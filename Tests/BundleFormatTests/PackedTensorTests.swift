@@ -1,6 +1,7 @@
 import Architecture
 import BundleFormat
 import Bytes
+import Quantization
 import Tensors
 import Testing
 
@@ -54,6 +55,40 @@ import Testing
         #expect(!PackedTensor.isWorthwhile(random(.f32, 100_000, seed: 1)))
         #expect(!PackedTensor.isWorthwhile(TinyModel.tensor(.head, shape: Shape([100]))))
         #expect(!PackedTensor.isWorthwhile(Tensor(name: "t", bytes: [UInt8](repeating: 0, count: 100_000))))
+    }
+
+    /// Block by block, in any order, and with the same errors.
+    @Test func deferredDecoding() throws {
+        let tensor = TinyModel.tensor(.head, shape: Shape([1000]))
+        let good = PackedTensor.encode(tensor, blockElements: 300)
+        func deferred(_ bytes: [UInt8]) throws(CrayonError) -> DeferredTensor {
+            try PackedTensor.deferred(
+                ByteRegion(copying: bytes), name: "t", type: tensor.type, shape: tensor.shape, blockElements: 300,
+                in: "memory")
+        }
+        let whole = try deferred(good)
+        #expect(whole.pieceCount == 4)
+        for piece in [2, 0, 3, 1] { try whole.make(piece) }
+        #expect(whole.tensor.region.array == tensor.region.array)
+        // A frame of the first block that is none: its block is zero, the others are right.
+        var bytes = good
+        bytes[0] = 0
+        let damaged = try deferred(bytes)
+        let expected = #expect(throws: CrayonError.self) {
+            _ = try PackedTensor.decode(
+                ByteRegion(copying: bytes), name: "t", type: tensor.type, shape: tensor.shape, blockElements: 300,
+                in: "memory")
+        }
+        let found = #expect(throws: CrayonError.self) { try damaged.make(0) }
+        #expect(found?.description == expected?.description)
+        for piece in 1..<4 { try damaged.make(piece) }
+        let width = tensor.type.byteCount
+        #expect(damaged.tensor.region.array.prefix(300 * width).allSatisfy { $0 == 0 })
+        #expect(
+            damaged.tensor.region.array.dropFirst(300 * width).elementsEqual(
+                tensor.region.array.dropFirst(300 * width)))
+        // What the table says is checked at once.
+        #expect(throws: CrayonError.self) { _ = try deferred(Array(good.dropLast(64))) }
     }
 
     /// Bytes that do not follow the format are an error, never a trap or a wrong size.

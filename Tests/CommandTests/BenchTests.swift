@@ -104,22 +104,17 @@ import Testing
     }
 
     #if os(Linux)
-        /// Bytes that a token of the sample asks of the allocator, at most: tasks that are handed to other threads, and no
-        /// activations. It takes 7 to 8 thousand today, as threads come; the number may only fall.
-        private static let bytesPerToken = 10_240
-
-        /// After the first run nothing but a step's own few objects is allocated, as much for the last token as for the first; and
-        /// threads stay from call to call: of thousands of calls not more start one than there are threads to have.
-        @Test func decodingAllocatesLittleAndStartsNoThreads() throws {
-            func decoding(tokens: Int) throws -> (bytes: Int, threads: Int) {
-                let more = ["--prompt", "0", "--generate", "\(tokens)", "--repetitions", "2"]
-                let tests = try #require(try bench(more, counts: true)["tests"] as? [[String: Any]])
-                let bytes = try #require(tests[0]["allocated_bytes"] as? Int)
-                return (bytes / (2 * tokens), try #require(tests[0]["started_threads"] as? Int))
-            }
-            let (short, long) = (try decoding(tokens: 8), try decoding(tokens: 48))
-            #expect(short.threads <= 2 && long.threads <= 2)
-            #expect(short.bytes <= Self.bytesPerToken && long.bytes <= Self.bytesPerToken)
+        /// From the second step on the model asks nothing of the allocator, as much for the last token as for the first, whatever
+        /// keys and values are kept in; and its threads are there.
+        @Test(arguments: [(8, 2, "int16"), (48, 2, "int16"), (48, 1, "int16"), (24, 5, "int16"), (24, 3, "float32")])
+        func decodingAllocatesNothingAndStartsNoThreads(tokens: Int, threads: Int, arithmetic: String) throws {
+            let more = [
+                "--prompt", "0", "--generate", "\(tokens)", "--repetitions", "3", "--threads", "\(threads)",
+                "--arithmetic", arithmetic,
+            ]
+            let tests = try #require(try bench(more, counts: true)["tests"] as? [[String: Any]])
+            #expect(tests[0]["allocated_bytes"] as? Int == 0)
+            #expect(tests[0]["started_threads"] as? Int == 0)
         }
     #endif
 }

@@ -9,6 +9,8 @@ public final class GenerationBenchmark {
     private let model: VisionLanguageModel
     private let state: DecoderState
     private var noise = SplitMix64(seed: 0)
+    /// What the last timed part asked of the system; nil where nobody counts.
+    private(set) var counts: ProcessCounts?
 
     public init(model: VisionLanguageModel) {
         self.model = model
@@ -20,7 +22,7 @@ public final class GenerationBenchmark {
     public func prompt(_ tokens: Int) throws(CrayonError) -> Double {
         let input = ModelInput(tokens: draw(tokens))
         state.truncate(to: 0)
-        return try Stopwatch.seconds { () throws(CrayonError) in
+        return try timed { () throws(CrayonError) in
             _ = try model.prefill(try model.embed(input), state: state)
         }
     }
@@ -38,9 +40,16 @@ public final class GenerationBenchmark {
         let drawn = draw(tokens)
         state.truncate(to: 0)
         state.reserve(tokens)
-        return try Stopwatch.seconds { () throws(CrayonError) in
+        return try timed { () throws(CrayonError) in
             for token in drawn { _ = try model.step(token: token, state: state) }
         }
+    }
+
+    private func timed(_ body: () throws(CrayonError) -> Void) throws(CrayonError) -> Double {
+        let before = ProcessCounts.present
+        let seconds = try Stopwatch.seconds(body)
+        if let before, let after = ProcessCounts.present { counts = after - before }
+        return seconds
     }
 
     /// Tokens of the vocabulary, none of which stands for a picture.

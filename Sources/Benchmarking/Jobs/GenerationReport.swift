@@ -19,7 +19,8 @@ public struct GenerationReport: Codable, Sendable {
         public var deviation: Double
         /// Of a decoding test: bytes of weights a second as a share of the read bandwidth.
         public var shareOfBandwidth: Double?
-        /// Bytes asked of the allocator, and threads started, by all repetitions together; nil where nobody counts them.
+        /// Bytes asked of the allocator, and threads started, in what was timed, by all repetitions together; nil where nobody
+        /// counts them.
         public var allocatedBytes: Int?
         public var startedThreads: Int?
     }
@@ -69,8 +70,9 @@ public struct GenerationReport: Codable, Sendable {
         let memory = CeilingProbe()
         let plan = TimingPlan(minimumSeconds: 0.5, maximumSeconds: 5)
         let before = memory.rates(of: .memoryRead, threads: [threads], plan: plan)[0]
-        let benchmark = GenerationBenchmark(
-            model: try VisionLanguageModel(source: source, options: .init(arithmetic: options.arithmetic)))
+        let model = try VisionLanguageModel(source: source, options: .init(arithmetic: options.arithmetic))
+        try model.waitForWeights()
+        let benchmark = GenerationBenchmark(model: model)
         let floor = try GenerationFloor(source)
         var report = GenerationReport(
             model: path,
@@ -85,13 +87,13 @@ public struct GenerationReport: Codable, Sendable {
         if options.prompt > 0 {
             report.tests.append(
                 try test("pp", options.prompt, options.repetitions) { (count) throws(CrayonError) in
-                    try benchmark.prompt(count)
+                    (try benchmark.prompt(count), benchmark.counts)
                 })
         }
         if options.generate > 0 {
             report.tests.append(
                 try test("tg", options.generate, options.repetitions) { (count) throws(CrayonError) in
-                    try benchmark.generate(count)
+                    (try benchmark.generate(count), benchmark.counts)
                 })
         }
         report.readBandwidth = max(before, memory.rates(of: .memoryRead, threads: [threads], plan: plan)[0])
@@ -103,20 +105,28 @@ public struct GenerationReport: Codable, Sendable {
     }
 
     private static func test(
-        _ kind: String, _ tokens: Int, _ repetitions: Int, _ run: (Int) throws(CrayonError) -> Double
+        _ kind: String, _ tokens: Int, _ repetitions: Int,
+        _ run: (Int) throws(CrayonError) -> (seconds: Double, asked: ProcessCounts?)
     ) throws(CrayonError) -> Test {
         var seconds: [Double] = []
         seconds.reserveCapacity(repetitions)
-        let before = ProcessCounts.present
-        for _ in 0..<repetitions { seconds.append(try run(tokens)) }
-        let after = ProcessCounts.present
+        var counts: ProcessCounts?
+        for _ in 0..<repetitions {
+            let (time, asked) = try run(tokens)
+            seconds.append(time)
+            if let asked {
+                counts = ProcessCounts(
+                    allocatedBytes: (counts?.allocatedBytes ?? 0) + asked.allocatedBytes,
+                    startedThreads: (counts?.startedThreads ?? 0) + asked.startedThreads)
+            }
+        }
         let rates = seconds.map { Double(tokens) / $0 }
         let mean = rates.reduce(0, +) / Double(rates.count)
         let squares = rates.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
         return Test(
             name: "\(kind)\(tokens)", tokens: tokens, seconds: seconds, tokensPerSecond: mean,
             deviation: rates.count > 1 ? (squares / Double(rates.count - 1)).squareRoot() : 0,
-            allocatedBytes: before.flatMap { before in after.map { Int($0.allocatedBytes - before.allocatedBytes) } },
-            startedThreads: before.flatMap { before in after.map { Int($0.startedThreads - before.startedThreads) } })
+            allocatedBytes: counts.map { Int($0.allocatedBytes) }, startedThreads: counts.map { Int($0.startedThreads) }
+        )
     }
 }

@@ -2,6 +2,7 @@ import Architecture
 import BundleFormat
 import Bytes
 import Checkpoints
+import Layers
 import Models
 import Tensors
 
@@ -10,7 +11,7 @@ enum JobBenchmarks {
     static func all(_ model: JobModel) -> [Benchmark] {
         [
             generate(32, model), prompt(512, model), prompt(1300, model), vision(model), open(model), ready(model),
-            quantize(model),
+            firstToken(model), quantize(model),
         ]
     }
 
@@ -71,10 +72,26 @@ enum JobBenchmarks {
     }
 
     private static func ready(_ job: JobModel) -> Benchmark {
-        Benchmark("ready", .jobs, "opening a bundle until the model can run") { () throws(CrayonError) in
+        Benchmark("ready", .jobs, "opening a bundle until all of it is unpacked") { () throws(CrayonError) in
             let path = try job.bundle()
             return Benchmark.Prepared(job.subject, amount: 1, unit: .runs) { () throws(CrayonError) in
-                _ = try VisionLanguageModel(source: try BundleReader(path: path))
+                try VisionLanguageModel(source: try BundleReader(path: path)).waitForWeights()
+            }
+        }
+    }
+
+    /// What somebody waits for who asks a question: no more than it needs is unpacked before it is answered.
+    private static func firstToken(_ job: JobModel) -> Benchmark {
+        let tokens = 8
+        return Benchmark("first-token", .jobs, "opening a bundle until the first token of an answer") {
+            () throws(CrayonError) in
+            let path = try job.bundle()
+            return Benchmark.Prepared("a prompt of \(tokens) tokens, \(job.subject)", amount: 1, unit: .runs) {
+                () throws(CrayonError) in
+                let model = try VisionLanguageModel(
+                    source: try BundleReader(path: path), options: .init(arithmetic: .int16))
+                _ = try model.prefill(
+                    try model.embed(ModelInput(tokens: Array(1...tokens))), state: model.makeState())
             }
         }
     }

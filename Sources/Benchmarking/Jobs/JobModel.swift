@@ -78,6 +78,7 @@ public final class JobModel: Sendable {
         if let model = made.withLock({ $0.model }) { return model }
         let model = try VisionLanguageModel(
             source: try BundleReader(path: try bundle()), options: .init(arithmetic: .int16))
+        try model.waitForWeights()
         made.withLock { $0.model = model }
         return model
     }

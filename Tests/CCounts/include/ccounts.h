@@ -1,5 +1,6 @@
 /// Counts what a process asks the C library for, from the moment on that this library is preloaded into it (LD_PRELOAD):
-/// counts are tests where times cannot be. Linux with glibc; elsewhere nothing is counted.
+/// counts are tests where times cannot be. Linux with glibc; elsewhere nothing is counted. When the process ends, bytes, allocations
+/// and threads are written to the file that CCOUNTS_REPORT names, if it names one.
 #ifndef CCOUNTS_H
 #define CCOUNTS_H
 
