@@ -1,4 +1,4 @@
-/// What the products of 4-bit weights are computed in.
+/// What the products of quantized weights are computed in.
 public enum Arithmetic: String, CaseIterable, Sendable {
     /// Every product and sum in float32: the reference.
     case float32

@@ -2,18 +2,30 @@ import Kernels
 import Quantization
 import Tensors
 
-/// A 4-bit weight whose products are computed in integers: see `Int16Product`.
+/// A weight whose products are computed in integers: see `Int16Product`.
 struct Int16Weight: Sendable {
-    private let tensor: NF4Tensor
+    /// A quantized one stays as it is stored.
+    private enum Form: Sendable {
+        case nf4(NF4Tensor)
+        case dynamic8(Int8Tensor)
+    }
+
+    private let form: Form
     private let levels: Int16Levels
     private let inputs: Int
 
-    /// - Returns: nil for a weight of another kind, or one whose rows are not whole blocks.
+    /// - Returns: nil for a weight that is not quantized, or whose rows are not whole blocks.
     init?(_ weight: StoredWeight) {
-        guard case .nf4(let tensor) = weight, let levels = tensor.int16Levels else { return nil }
-        self.tensor = tensor
-        self.levels = levels
-        inputs = tensor.shape.columns
+        switch weight {
+        case .nf4(let tensor):
+            guard let levels = tensor.int16Levels else { return nil }
+            (form, self.levels) = (.nf4(tensor), levels)
+        case .int8(let tensor):
+            guard let levels = tensor.int16Levels else { return nil }
+            (form, self.levels) = (.dynamic8(tensor), levels)
+        case .dense: return nil
+        }
+        inputs = weight.columns
     }
 
     /// Outputs and inputs of the part of the weight that is in strips at a time: 256 KiB of int16.
@@ -26,7 +38,7 @@ struct Int16Weight: Sendable {
     func multiply(_ x: MatrixView, outputs: Int, into y: MatrixView, workspace: Workspace) {
         guard x.rows > 0 else { return }
         let isDirect = x.rows <= Linear.directRows
-        let (stride, blocks) = (Int16Product.stride(columns: inputs), inputs / Int16Product.blockSize)
+        let (stride, blocks) = (Int16Product.stride(columns: inputs), Int16Product.blocks(columns: inputs))
         // Two int16 in the place of one float.
         let narrow = workspace.view(.narrowed, rows: x.rows, columns: stride / 2)
         let scales = workspace.view(.narrowedScales, rows: x.rows, columns: blocks)
@@ -34,14 +46,12 @@ struct Int16Weight: Sendable {
             Parallel.forEachRange(of: x.rows, size: Int16Weight.narrowedRows) { rows in
                 Int16Product.narrow(
                     x.pointer + rows.lowerBound * x.stride, stride: x.stride, rows: rows.count, columns: inputs,
-                    largestLevel: levels.largest, forRows: isDirect, into: q + rows.lowerBound * stride,
+                    largestLevel: levels.largest, for: isDirect ? rowUse : .strips, into: q + rows.lowerBound * stride,
                     scales: scales.pointer + rows.lowerBound * blocks)
             }
             if isDirect {
                 Parallel.forEachRange(of: outputs, size: Linear.runRows) { rows in
-                    tensor.multiply(
-                        rows: rows, levels: levels, int16: q, scales: scales.pointer, count: x.rows,
-                        into: y.pointer + rows.lowerBound, yStride: y.stride)
+                    multiplyRows(rows, q, scales: scales, into: y)
                 }
             } else {
                 TiledProduct(x, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
@@ -50,6 +60,27 @@ struct Int16Weight: Sendable {
                         workspace: workspace)
                 }
             }
+        }
+    }
+
+    private var rowUse: Int16Product.Use {
+        switch form {
+        case .nf4: .nf4Rows
+        case .dynamic8: .dynamic8Rows
+        }
+    }
+
+    private func multiplyRows(_ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, into y: MatrixView) {
+        let target = y.pointer + rows.lowerBound
+        switch form {
+        case .nf4(let tensor):
+            tensor.multiply(
+                rows: rows, levels: levels, int16: q, scales: scales.pointer, count: y.rows, into: target,
+                yStride: y.stride)
+        case .dynamic8(let tensor):
+            tensor.multiply(
+                rows: rows, levels: levels, int16: q, scales: scales.pointer, count: y.rows, into: target,
+                yStride: y.stride)
         }
     }
 
@@ -63,8 +94,14 @@ struct Int16Weight: Sendable {
             scratch.withMemoryRebound(to: Int16.self, capacity: room) { strips in
                 for start in Swift.stride(from: 0, to: inputs, by: depth) {
                     let columns = start..<min(start + depth, inputs)
-                    tensor.int16Strips(
-                        rows: rows, columns: columns, levels: levels, into: strips, scales: stripScales)
+                    switch form {
+                    case .nf4(let tensor):
+                        tensor.int16Strips(
+                            rows: rows, columns: columns, levels: levels, into: strips, scales: stripScales)
+                    case .dynamic8(let tensor):
+                        tensor.int16Strips(
+                            rows: rows, columns: columns, levels: levels, into: strips, scales: stripScales)
+                    }
                     Int16Product.multiply(
                         q, scales: scales.pointer, columns: inputs, rows: y.rows, first: start, depth: columns.count,
                         strips: strips, stripScales: stripScales, outputs: rows.count, adds: start > 0,

@@ -14,12 +14,12 @@ public struct Linear: Sendable {
     public let bias: Matrix?
     public let outputs: Int
     public let inputs: Int
-    /// The levels of a 4-bit weight whose products are computed in integers; nil for float32.
+    /// The weight again where its products are computed in integers; nil for float32.
     let int16: Int16Weight?
 
     /// - Parameters:
     ///   - outputs: how many of the weight's rows to use, from the first; nil for all.
-    ///   - arithmetic: what the products are computed in, where the weight is a 4-bit one in whole blocks; else float32.
+    ///   - arithmetic: what the products are computed in, where the weight is a quantized one in whole blocks; else float32.
     /// - Precondition: `bias` has one value for each of them.
     public init(
         weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32

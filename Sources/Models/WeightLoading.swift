@@ -10,7 +10,7 @@ struct WeightLoader {
     let source: any ModelSource
     /// Weights that learn: they stand in for the source's, where they lie.
     let learned: LearnedTensors?
-    /// Of the layers' products with 4-bit weights.
+    /// Of the layers' products with quantized weights.
     let arithmetic: Arithmetic
     private let parameters: [Role: Parameter]
 

@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Testing
 
@@ -36,6 +37,11 @@ enum Int16Checks {
             let (_, scales) = narrow(values, rows: 1, columns: 128, most: most)
             #expect(scales[0].isFinite && scales[1].isNaN)
         }
+        // A last block that is not whole is as one with zeros behind it.
+        let values = generator.floats(100)
+        let part = narrow(values, rows: 1, columns: 100, most: most)
+        let whole = narrow(values + [Float](repeating: 0, count: 28), rows: 1, columns: 128, most: most)
+        #expect(part == whole)
     }
 
     private static func products(outputs: Int, width: Int, blockSize: Int) {
@@ -90,7 +96,7 @@ enum Int16Checks {
         exact: (Int, Int) -> (sum: Double, size: Double)
     ) {
         let most = Int16Product.mostRows
-        let (q, scales) = narrow(x, rows: most, columns: width, most: levels.largest, forRows: true)
+        let (q, scales) = narrow(x, rows: most, columns: width, most: levels.largest, for: .nf4Rows)
         let stride = Int16Product.stride(columns: width)
         for first in 0..<min(outputs, 3) {
             let yStride = outputs - first + 1
@@ -124,14 +130,13 @@ enum Int16Checks {
         }
     }
 
-    private static func narrow(
-        _ x: [Float], rows: Int, columns: Int, most: Int32, forRows: Bool = false
+    static func narrow(
+        _ x: [Float], rows: Int, columns: Int, most: Int32, for use: Int16Product.Use = .strips
     ) -> (q: [Int16], scales: [Float]) {
         var q = [Int16](repeating: 0, count: rows * Int16Product.stride(columns: columns))
-        var scales = [Float](repeating: 0, count: rows * columns / 64)
+        var scales = [Float](repeating: 0, count: rows * Int16Product.blocks(columns: columns))
         Int16Product.narrow(
-            x, stride: columns, rows: rows, columns: columns, largestLevel: most, forRows: forRows, into: &q,
-            scales: &scales)
+            x, stride: columns, rows: rows, columns: columns, largestLevel: most, for: use, into: &q, scales: &scales)
         return (q, scales)
     }
 
@@ -170,6 +175,23 @@ enum Int16Checks {
         #expect((error / size).squareRoot() < 5e-5)
         #expect(levels.largest == levels.values.map { abs(Int32($0)) }.max())
         // 64 values of 4,096 on the average fit.
+        #expect(Int64(levels.largest) * 64 * 4096 <= Int64(Int32.max))
+    }
+
+    /// Weighed by a normal density, as weights in blocks of 256 have it beside their largest.
+    @Test func dynamic8() throws {
+        let levels = try #require(Int16Levels.dynamic8)
+        var (error, size) = (0.0, 0.0)
+        let map = Dynamic8Kernel.map.map(Double.init)
+        for (index, value) in levels.values.enumerated() {
+            let width = map[min(index + 1, 255)] - map[max(index - 1, 0)]
+            let share = width * exp(-0.5 * (2.8 * map[index]) * (2.8 * map[index]))
+            let difference = Double(value) * Double(levels.unit) - map[index]
+            error += share * difference * difference
+            size += share * map[index] * map[index]
+        }
+        #expect((error / size).squareRoot() < 3e-5)
+        #expect(levels.largest == levels.values.map { abs(Int32($0)) }.max())
         #expect(Int64(levels.largest) * 64 * 4096 <= Int64(Int32.max))
     }
 

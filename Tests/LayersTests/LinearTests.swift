@@ -1,3 +1,4 @@
+import Foundation
 import Layers
 import Quantization
 import Tensors
@@ -37,19 +38,26 @@ import Testing
     /// What a layer gives in integers, for inputs of one size and for inputs with outliers.
     @Test(arguments: [1, 4, 5, 31, 300], [Float(1), 200]) func integersAreClose(rows: Int, outlier: Float) throws {
         let (out, input) = (270, 4160)
-        let tensor = try NF4Quantizer().quantize(
-            Tensor(name: "weight", shape: Shape([out, input]), values: random(out * input, seed: 4)))
+        let source = Tensor(name: "weight", shape: Shape([out, input]), values: random(out * input, seed: 4))
         let x = randomMatrix(rows, input, seed: 5)
         for row in 0..<rows { for column in stride(from: 7, to: input, by: 900) { x.row(row)[column] *= outlier } }
         let bias = Matrix(rows: 1, columns: out, values: random(out, seed: 6))
-        let exact = Matrix(rows: rows, columns: out)
-        let fast = Matrix(rows: rows, columns: out)
-        Linear(weight: .nf4(tensor), bias: bias).forward(x.view, into: exact.view, workspace: workspace)
-        Linear(weight: .nf4(tensor), bias: bias, arithmetic: .int16)
-            .forward(x.view, into: fast.view, workspace: workspace)
-        let error = relativeError(fast.values, exact.values.map(Double.init))
-        // 7e-5 for normal values; 0 would say that float32 was used.
-        #expect(error < 1.5e-4 && error > 1e-6)
+        let weights = [
+            StoredWeight.nf4(try NF4Quantizer().quantize(source)), .int8(try Int8Quantizer().quantize(source)),
+        ]
+        for weight in weights {
+            let exact = Matrix(rows: rows, columns: out)
+            let fast = Matrix(rows: rows, columns: out)
+            Linear(weight: weight, bias: bias).forward(x.view, into: exact.view, workspace: workspace)
+            Linear(weight: weight, bias: bias, arithmetic: .int16)
+                .forward(x.view, into: fast.view, workspace: workspace)
+            let error = relativeError(fast.values, exact.values.map(Double.init))
+            // 7e-5 for normal values; 0 would say that float32 was used.
+            #expect(error < 1.5e-4 && error > 1e-6)
+            if ProcessInfo.processInfo.environment["CRAYON_TEST_FIGURES"] != nil {
+                print("figure int16 linear", weight.kind, rows, outlier, error)
+            }
+        }
     }
 
     /// A weight whose rows are not made of whole blocks, and one that is not quantized, are multiplied in float32.
@@ -59,7 +67,10 @@ import Testing
         let nf4 = StoredWeight.nf4(
             try NF4Quantizer().quantize(
                 Tensor(name: "weight", shape: Shape([9, 100]), values: random(9 * 100, seed: 8))))
-        for weight in [dense, nf4] {
+        let int8 = StoredWeight.int8(
+            try Int8Quantizer().quantize(
+                Tensor(name: "weight", shape: Shape([9, 100]), values: random(9 * 100, seed: 8))))
+        for weight in [dense, nf4, int8] {
             let (a, b) = (Matrix(rows: 7, columns: 9), Matrix(rows: 7, columns: 9))
             Linear(weight: weight).forward(x.view, into: a.view, workspace: workspace)
             Linear(weight: weight, arithmetic: .int16).forward(x.view, into: b.view, workspace: workspace)
@@ -101,5 +112,15 @@ import Testing
         let y = Matrix(rows: 2, columns: 6)
         Linear(weight: dense(values, [10, 9]), outputs: 6).forward(x.view, into: y.view, workspace: workspace)
         #expect(relativeError(y.values, Reference.linear(x, values, outputs: 6, bias: nil)) < 1e-6)
+    }
+}
+
+extension StoredWeight {
+    fileprivate var kind: String {
+        switch self {
+        case .dense(let tensor): tensor.type.rawValue
+        case .nf4: "NF4"
+        case .int8: "8-bit"
+        }
     }
 }
