@@ -50,6 +50,22 @@ public enum Int16Product {
             Int64(Int16Product.stride(columns: columns)), scales)
     }
 
+    /// The largest magnitude that pays off for a dense weight's integers: a normal block's other factor then loses as much.
+    public static let largestOfDense: Int32 = 10_000
+
+    /// Strips of a dense weight `w` of `[outputs, depth]`, as integers of at most `largestOfDense` with a scale for every 64.
+    /// - Parameters:
+    ///   - depth: at most `largestDepth`; filled up with zeros to whole blocks.
+    ///   - strips: `[ceil(outputs / 16), blocks(depth) * 32, 16, 2]`
+    ///   - scales: `[ceil(outputs / 16), blocks(depth), 16]`; NaN where a value is not finite.
+    public static func strips(
+        _ w: UnsafePointer<Float>, stride: Int, outputs: Int, depth: Int, into strips: UnsafeMutablePointer<Int16>,
+        scales: UnsafeMutablePointer<Float>
+    ) {
+        precondition(outputs >= 0 && depth >= 0 && depth <= largestDepth && stride >= depth)
+        ck_float_int16_strips(w, Int64(stride), Int64(outputs), Int64(depth), largestOfDense, strips, scales)
+    }
+
     /// `y = alpha x W^T` over `depth` inputs from `first` on, or that added to `y`.
     /// - Parameters:
     ///   - q: rows from `narrow`, of a weight of `columns` columns; `scales` likewise.

@@ -2,36 +2,50 @@ import Kernels
 public import Quantization
 public import Tensors
 
-/// `y = x W^T + bias` over a weight that stays as it is stored: 4-bit, 8-bit or 16-bit.
+/// `y = x W^T + bias` over a weight that stays as it is stored: 4-bit, 8-bit or 16-bit, or is converted once for products in
+/// integers.
 ///
 /// Few rows of `x` (decoding) multiply the stored weight directly. For many, tiles of the weight are brought into strips in
 /// scratch, each used once by every row and forgotten. The work is split into tiles whose size depends on shapes alone, so
 /// that the result does not depend on the number of cores.
 public struct Linear: Sendable {
-    /// As many rows as outputs; further axes (a convolution's) count as columns.
-    public let weight: StoredWeight
+    /// As many rows as outputs; further axes (a convolution's) count as columns. Nil where it was converted.
+    private let stored: StoredWeight?
     /// `[1, out]`
     public let bias: Matrix?
     public let outputs: Int
     public let inputs: Int
-    /// The weight again where its products are computed in integers; nil for float32.
-    let int16: Int16Weight?
+    /// The weight where its products are computed in integers; nil for float32.
+    private let int16: Int16Weight?
 
     /// - Parameters:
     ///   - outputs: how many of the weight's rows to use, from the first; nil for all.
-    ///   - arithmetic: what the products are computed in, where the weight is a quantized one in whole blocks; else float32.
-    /// - Precondition: `bias` has one value for each of them.
+    ///   - arithmetic: what the products are computed in, where the weight is a quantized one in whole blocks, or is converted;
+    ///     else float32.
+    ///   - convertsDense: whether a dense weight is converted for products in integers, and not kept: for layers that see many
+    ///     rows. There is no gradient through such a layer.
+    /// - Precondition: `bias` has one value for each output.
     public init(
-        weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32
+        weight: StoredWeight, bias: Matrix? = nil, outputs: Int? = nil, arithmetic: Arithmetic = .float32,
+        convertsDense: Bool = false
     ) {
         let outputs = outputs ?? weight.rows
         precondition(weight.shape.rank >= 2 && outputs <= weight.rows)
         precondition(bias.map { $0.rows == 1 && $0.columns == outputs } ?? true)
-        self.weight = weight
         self.bias = bias
         self.outputs = outputs
         inputs = weight.columns
-        int16 = arithmetic == .int16 ? Int16Weight(weight) : nil
+        if case .dense = weight, arithmetic == .int16, convertsDense {
+            (stored, int16) = (nil, Int16Weight(converting: weight))
+        } else {
+            (stored, int16) = (weight, arithmetic == .int16 ? Int16Weight(weight) : nil)
+        }
+    }
+
+    /// - Precondition: it was not converted.
+    var weight: StoredWeight {
+        guard let stored else { preconditionFailure("the weight was converted to int16 and is not kept") }
+        return stored
     }
 
     /// Up to this many rows of `x`, the stored weight is multiplied as it lies instead of being brought into strips, and each row
@@ -59,7 +73,9 @@ public struct Linear: Sendable {
     /// - Precondition: there is no bias.
     public func accumulate(_ x: MatrixView, scale: Float, into y: MatrixView, workspace: Workspace) {
         precondition(x.columns == inputs && y.columns == outputs && x.rows == y.rows && bias == nil)
-        if x.rows <= Linear.directRows {
+        if let int16 {
+            int16.multiply(x, outputs: outputs, scale: scale, adds: true, into: y, workspace: workspace)
+        } else if x.rows <= Linear.directRows {
             multiplyRows(x) { rows, index, product in
                 VectorMath.axpy(scale, product, into: y.row(index) + rows.lowerBound, count: rows.count)
             }

@@ -10,7 +10,7 @@ struct WeightLoader {
     let source: any ModelSource
     /// Weights that learn: they stand in for the source's, where they lie.
     let learned: LearnedTensors?
-    /// Of the layers' products with quantized weights.
+    /// Of the layers' products with weights.
     let arithmetic: Arithmetic
     private let parameters: [Role: Parameter]
 
@@ -52,10 +52,11 @@ struct WeightLoader {
         return row
     }
 
-    func linear(_ weight: Role, bias: Role? = nil) throws(CrayonError) -> Linear {
+    /// - Parameter seesManyRows: whether it pays to convert a dense weight for products in integers; one that learns stays.
+    func linear(_ weight: Role, bias: Role? = nil, seesManyRows: Bool = false) throws(CrayonError) -> Linear {
         Linear(
             weight: try self.weight(weight), bias: try bias.map { role throws(CrayonError) in try row(role) },
-            arithmetic: arithmetic)
+            arithmetic: arithmetic, convertsDense: seesManyRows && learned?[weight] == nil)
     }
 
     func layerNorm(_ weight: Role, _ bias: Role, epsilon: Float) throws(CrayonError) -> LayerNorm {
