@@ -145,6 +145,9 @@ extern const ck_table ck_table_portable;
 extern const ck_table ck_table_avx2;
 extern const ck_table ck_table_avx512;
 extern const ck_table ck_table_avx512vnni;
+
+// Puts what VBMI is good for in place of the same of the variant with VNNI.
+void ck_use_vbmi(ck_table *table);
 #elif defined(__aarch64__)
 extern const ck_table ck_table_neon;
 #endif
