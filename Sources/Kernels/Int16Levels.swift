@@ -21,7 +21,8 @@ public struct Int16Levels: Sendable, Equatable {
     public init?(_ map: [Float]) {
         let most = map.reduce(0) { max($0, abs($1)) }
         guard map.count == 16 || map.count == 256, map.allSatisfy(\.isFinite), most > 0 else { return nil }
-        let shares = map.count == 16 ? [Double](repeating: 1, count: 16) : Int16Levels.normalShares(map.map { $0 / most })
+        let shares =
+            map.count == 16 ? [Double](repeating: 1, count: 16) : Int16Levels.normalShares(map.map { $0 / most })
         var best = (error: Double.infinity, size: 0.0)
         let energy = zip(map, shares).reduce(0) { $0 + pow2(Double($1.0 / most)) * $1.1 }
         for size in stride(from: 2048.0, through: 16384.0, by: 1) {

@@ -9,6 +9,9 @@ enum Int16Checks {
         for (outputs, width, blockSize) in [(1, 64, 64), (5, 128, 64), (16, 192, 64), (35, 1344, 64), (50, 1280, 256)] {
             products(outputs: outputs, width: width, blockSize: blockSize)
         }
+        for (outputs, depth) in [(1, 1), (16, 64), (5, 100), (37, 640), (18, 1024), (3, 588)] {
+            denseStrips(outputs: outputs, depth: depth)
+        }
     }
 
     /// Values come back to half a unit, and no sum of products of a block can leave int32.
@@ -42,6 +45,41 @@ enum Int16Checks {
         let part = narrow(values, rows: 1, columns: 100, most: most)
         let whole = narrow(values + [Float](repeating: 0, count: 28), rows: 1, columns: 128, most: most)
         #expect(part == whole)
+    }
+
+    /// A dense weight's strips: values come back to half a unit of their block, zeros fill the last block up, and no sum of
+    /// products with narrowed rows can leave int32.
+    private static func denseStrips(outputs: Int, depth: Int) {
+        var generator = SeededGenerator(seed: UInt64(181 + outputs))
+        let w = generator.floats(outputs * depth, in: -3...3)
+        let blocks = Int16Product.blocks(columns: depth)
+        let room = StripProduct.elements(outputs: outputs, depth: blocks * 64)
+        var strips = [Int16](repeating: -1, count: room)
+        var scales = [Float](repeating: .nan, count: room / 64)
+        Int16Product.strips(w, stride: depth, outputs: outputs, depth: depth, into: &strips, scales: &scales)
+        for output in 0..<(outputs + 15) / 16 * 16 {
+            let (strip, lane) = output.quotientAndRemainder(dividingBy: 16)
+            for k in 0..<blocks * 64 {
+                let integer = strips[strip * blocks * 64 * 16 + k / 2 * 32 + lane * 2 + k % 2]
+                let scale = scales[(strip * blocks + k / 64) * 16 + lane]
+                #expect(integer.magnitude <= Int16Product.largestOfDense)
+                let value = output < outputs && k < depth ? w[output * depth + k] : 0
+                #expect((Float(integer) * scale - value).magnitude <= 0.501 * scale)
+            }
+        }
+        let x = generator.floats(9 * depth)
+        let (q, xScales) = narrow(x, rows: 9, columns: depth, most: Int16Product.largestOfDense)
+        var y = [Float](repeating: .nan, count: 9 * outputs)
+        Int16Product.multiply(
+            q, scales: xScales, columns: depth, rows: 9, first: 0, depth: blocks * 64, strips: strips,
+            stripScales: scales, outputs: outputs, adds: false, into: &y, yStride: outputs)
+        for row in 0..<9 {
+            for output in 0..<outputs {
+                let terms = (0..<depth).map { Double(x[row * depth + $0]) * Double(w[output * depth + $0]) }
+                let size = terms.reduce(0) { $0 + $1.magnitude }
+                #expect((Double(y[row * outputs + output]) - terms.reduce(0, +)).magnitude < 2e-4 * size)
+            }
+        }
     }
 
     private static func products(outputs: Int, width: Int, blockSize: Int) {
