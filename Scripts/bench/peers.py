@@ -5,7 +5,8 @@
 quantize: one weight of 14336 x 4096 from bfloat16 to NF4 with double quantization, in memory, beside bitsandbytes on the CPU.
 generate: tokens one by one and a prompt, on a random backbone of InternLM2-7B's shape with few layers, beside llama.cpp's 4-bit
 types. llama.cpp keeps the output head in 6 bits; Crayon keeps it in 16, or in 8 with the profile `compact`: both are shown.
-clip: CLIP ViT-L/14 on a picture of 490 x 490, beside transformers in float32 and bfloat16.
+clip: CLIP ViT-L/14 on a picture of 490 x 490, as `crayon run` computes it and in float32, beside transformers in float32 and
+bfloat16.
 train: one QLoRA step, beside PyTorch with PEFT and bitsandbytes (`Scripts/bench/training.py`).
 
 Whoever is compared takes turns, in new processes where that is how one uses it; figures are medians over all turns, with the
@@ -157,7 +158,10 @@ def clip(options: argparse.Namespace) -> list[Figure]:
         image_size=490,
     )
     job = "CLIP ViT-L/14, one picture of 490 x 490"
-    ours = Figure(job, "crayon", "pictures/s", "")
+    ours = {
+        "clip": Figure(job, "crayon", "pictures/s", ""),
+        "clip-float32": Figure(job, "crayon, float32", "pictures/s", ""),
+    }
     theirs = {}
     models = {}
     pixels = torch.randn(1, 3, 490, 490)
@@ -166,14 +170,15 @@ def clip(options: argparse.Namespace) -> list[Figure]:
         command = f"CLIPVisionModel(config).to(torch.{kind})(pixel_values) under torch.inference_mode()"
         theirs[kind] = Figure(job, f"transformers, {kind}", "pictures/s", command)
     for _ in range(options.turns):
-        rate, ours.command = crayon_bench("clip", options, "--layers", 1, "--vocabulary", 512)
-        ours.rates.append(rate)
+        for name, figure in ours.items():
+            rate, figure.command = crayon_bench(name, options, "--layers", 1, "--vocabulary", 512)
+            figure.rates.append(rate)
         with torch.inference_mode():
             for kind, model in models.items():
                 picture = pixels.to(getattr(torch, kind))
                 times = seconds(lambda model=model, picture=picture: model(pixel_values=picture), options.repetitions)
                 theirs[kind].rates += [1 / second for second in times]
-    return [ours, *theirs.values()]
+    return [*ours.values(), *theirs.values()]
 
 
 def train(options: argparse.Namespace) -> list[Figure]:

@@ -39,6 +39,9 @@ bool ck_select_variant(const char *name) {
     const ck_table *table = find(name);
     if (!table) return false;
     ck_kernels = *table;
+#if defined(__x86_64__)
+    if (table == &ck_table_avx512vnni && __builtin_cpu_supports("avx512vbmi")) ck_use_vbmi(&ck_kernels);
+#endif
     return true;
 }
 

@@ -50,6 +50,12 @@ static const uint8_t order_avx2[CK_INT16_BLOCK] = {
 };
 #define CK_INT16_ORDER {order_avx2, false}
 
+CK_INLINE float sum_of_eight(__m256 v) {
+    const __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    return _mm_cvtss_f32(quarter) + _mm_cvtss_f32(_mm_shuffle_ps(quarter, quarter, 1));
+}
+
 // One row of the weight with `count` rows of x, known where this is inlined.
 CK_INLINE void one_row(
     const int count, const uint8_t *codes, int64_t blocks, level_bytes t, const float *scales,
@@ -76,11 +82,7 @@ CK_INLINE void one_row(
             total[i] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, total[i]);
         }
     }
-    CK_UNROLL for (int i = 0; i < count; i++) {
-        const __m128 half = _mm_add_ps(_mm256_castps256_ps128(total[i]), _mm256_extractf128_ps(total[i], 1));
-        const __m128 quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-        y[i * y_stride] = _mm_cvtss_f32(quarter) + _mm_cvtss_f32(_mm_shuffle_ps(quarter, quarter, 1));
-    }
+    CK_UNROLL for (int i = 0; i < count; i++) y[i * y_stride] = sum_of_eight(total[i]);
 }
 
 CK_KERNEL void CK_NAME(int16_row_products)(

@@ -54,19 +54,24 @@ static const uint8_t nibbles_of_words[CK_INT16_BLOCK] = {
 };
 #define CK_INT16_ORDER {nibbles_of_words, true}
 
+// A block's value in the first half of a register, and the next one's in the second.
 CK_INLINE __m512 pair_of(const float *values, bool is_pair) {
-    const __m512 first = _mm512_set1_ps(values[0]);
-    return is_pair ? _mm512_mask_broadcastss_ps(first, 0xff00, _mm_load_ss(values + 1)) : first;
+    if (!is_pair) return _mm512_set1_ps(values[0]);
+    const __m512i halves = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    double both;
+    memcpy(&both, values, sizeof both);
+    return _mm512_permutexvar_ps(halves, _mm512_castps128_ps512(_mm_castpd_ps(_mm_set_sd(both))));
 }
 
 // Two blocks of `rows` rows of the weight, in the two halves of a register, with those of `count` rows of x. Where the pair is
-// but one block, the other half meets zeros of x.
+// but one block, the other half meets zeros of x. With one row of x the scales are already those of the products.
 CK_INLINE void add_pair(
     const int rows, const int count, const uint8_t *codes, int64_t bytes, __m512i levels, const float *scales,
     int64_t blocks, const int16_t *q, int64_t q_stride, const float *q_scales, int64_t q_scale_stride, bool is_pair,
     __m512 total[4][CK_INT16_FEW]) {
     __m512 factor[CK_INT16_FEW];
-    CK_UNROLL for (int i = 0; i < count; i++) factor[i] = pair_of(q_scales + i * q_scale_stride, is_pair);
+    if (count > 1)
+        CK_UNROLL for (int i = 0; i < count; i++) factor[i] = pair_of(q_scales + i * q_scale_stride, is_pair);
     CK_UNROLL for (int r = 0; r < rows; r++) {
         // Into the second level: the first would have to hold several rows of it.
         _mm_prefetch((const char *)(codes + (r + rows) * bytes), _MM_HINT_T1);
@@ -84,7 +89,8 @@ CK_INLINE void add_pair(
             add_products(&sum, w1, _mm512_loadu_si512(x + 32));
             add_products(&sum, w2, _mm512_loadu_si512(x + 64));
             add_products(&sum, w3, _mm512_loadu_si512(x + 96));
-            total[r][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_mul_ps(scale, factor[i]), total[r][i]);
+            const __m512 both = count > 1 ? _mm512_mul_ps(scale, factor[i]) : scale;
+            total[r][i] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), both, total[r][i]);
         }
     }
 }
@@ -93,6 +99,12 @@ CK_INLINE void few_rows(
     const int rows, const int count, const uint8_t *codes, int64_t blocks, __m512i levels, const float *scales,
     const ck_int16_rows_view *x, float *y, int64_t y_stride) {
     const int64_t bytes = blocks * CK_INT16_BLOCK / 2;
+    float products[4 * CK_INT16_COLUMNS / CK_INT16_BLOCK];
+    if (count == 1) {
+        for (int r = 0; r < rows; r++)
+            for (int64_t b = 0; b < blocks; b++) products[r * blocks + b] = scales[r * blocks + b] * x->scales[b];
+        scales = products;
+    }
     __m512 total[4][CK_INT16_FEW];
     CK_UNROLL for (int r = 0; r < rows; r++)
         CK_UNROLL for (int i = 0; i < count; i++) total[r][i] = _mm512_setzero_ps();

@@ -148,9 +148,9 @@ CK_KERNEL void CK_NAME(strip_product)(
 
 // MARK: Int16
 
-// The scale of 64 values: the smallest for which none leaves int16, and the sum of their magnitudes (after rounding, which
-// adds half a unit to each) stays within `limit`.
-CK_INLINE float int16_scale(const float *x, float limit) {
+// The scale of 64 values: the smallest for which none is larger than `most`, and the sum of their magnitudes (after rounding,
+// which adds half a unit to each) stays within `limit`.
+CK_INLINE float int16_scale(const float *x, float most, float limit) {
     floats largest = {0}, sum = {0};
     for (int i = 0; i < CK_INT16_BLOCK; i += LANES) {
         ints v;
@@ -166,7 +166,7 @@ CK_INLINE float int16_scale(const float *x, float limit) {
             largest[i] = largest[i + width] > largest[i] ? largest[i + width] : largest[i];
             sum[i] += sum[i + width];
         }
-    const float scale = largest[0] * (1.0f / 32766.0f), other = sum[0] / limit;
+    const float scale = largest[0] * (1.0f / most), other = sum[0] / limit;
     return other <= scale ? scale : other;  // NaN where a value is
 }
 
@@ -183,15 +183,21 @@ CK_INLINE void place_block(const int16_t *natural, ck_int16_order order, int64_t
 }
 
 CK_KERNEL void CK_NAME(int16_rows)(
-    const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, ck_int16_order order, int16_t *q,
-    int64_t q_stride, float *scales) {
+    const float *x, int64_t stride, int64_t rows, int64_t depth, float largest, float limit, ck_int16_order order,
+    int16_t *q, int64_t q_stride, float *scales) {
     const float magic = 0x1.8p23f;
-    const float limit = (float)(INT32_MAX / most - CK_INT16_BLOCK);
+    const int64_t blocks = (depth + CK_INT16_BLOCK - 1) / CK_INT16_BLOCK;
+    float last[CK_INT16_BLOCK];
     for (int64_t r = 0; r < rows; r++)
-        for (int64_t b = 0; b < depth / CK_INT16_BLOCK; b++) {
+        for (int64_t b = 0; b < blocks; b++) {
             const float *from = x + r * stride + b * CK_INT16_BLOCK;
+            const int64_t left = depth - b * CK_INT16_BLOCK;
+            if (left < CK_INT16_BLOCK) {
+                memset(last, 0, sizeof last);
+                from = memcpy(last, from, (size_t)left * sizeof(float));
+            }
             int16_t *to = q + r * q_stride + b * CK_INT16_BLOCK, natural[CK_INT16_BLOCK];
-            float scale = int16_scale(from, limit);
+            float scale = int16_scale(from, largest, limit);
             // Not finite: so is every sum that this block goes into. Too small to divide by: nothing beside any other.
             bool usable = scale <= 3.4e38f && scale >= 1e-35f;
             *scales++ = usable ? scale : scale >= 0 && scale < 1e-35f ? 0 : NAN;
@@ -207,6 +213,6 @@ CK_KERNEL void CK_NAME(int16_rows)(
                 STORE(natural + i, w);
             }
             if (!order.places) memcpy(to, natural, sizeof natural);
-            else place_block(natural, order, b, (b & 1) == 0 && b + 1 == depth / CK_INT16_BLOCK, to);
+            else place_block(natural, order, b, (b & 1) == 0 && b + 1 == blocks, to);
         }
 }

@@ -56,11 +56,13 @@ typedef struct {
         const float *x, int64_t x_stride, int64_t rows, const float *strips, int64_t outputs, int64_t depth,
         float alpha, bool adds, float *y, int64_t y_stride);
 
+    // As ck_int16_rows: the least scales for which no q is beyond `largest`, and no block's magnitudes sum up to more than
+    // `limit`.
     void (*int16_rows)(
-        const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, ck_int16_order order, int16_t *q,
-        int64_t q_stride, float *scales);
-    // Where values stand for int16_row_products.
-    ck_int16_order int16_order;
+        const float *x, int64_t stride, int64_t rows, int64_t depth, float largest, float limit, ck_int16_order order,
+        int16_t *q, int64_t q_stride, float *scales);
+    // Where values stand for int16_row_products, and for dynamic8_row_products.
+    ck_int16_order int16_order, dynamic8_order;
     // 16 outputs at most, codes of neighbouring ones `stride` bytes apart.
     void (*int16_strip)(
         const uint8_t *codes, int64_t stride, int64_t outputs, int64_t depth, const int16_t *levels, int16_t *strip);
@@ -72,6 +74,12 @@ typedef struct {
     void (*int16_row_products)(
         const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const float *scales,
         const ck_int16_rows_view *x, int count, float *y, int64_t y_stride);
+    // The same with codes of 8 bits, levels[256].
+    void (*dynamic8_row_products)(
+        const uint8_t *codes, int64_t rows, int64_t blocks, const int16_t *levels, const float *scales,
+        const ck_int16_rows_view *x, int count, float *y, int64_t y_stride);
+    // target[i] = levels[codes[i]]; count is a multiple of 64.
+    void (*dynamic8_levels)(const uint8_t *codes, int64_t count, const int16_t *levels, int16_t *target);
 
     ck_keep_sums (*keep_sums)(const ck_keep_run *run, float t);
     void (*keep_codes)(const ck_keep_run *run, float t, uint8_t *codes);
@@ -137,6 +145,9 @@ extern const ck_table ck_table_portable;
 extern const ck_table ck_table_avx2;
 extern const ck_table ck_table_avx512;
 extern const ck_table ck_table_avx512vnni;
+
+// Puts what VBMI is good for in place of the same of the variant with VNNI.
+void ck_use_vbmi(ck_table *table);
 #elif defined(__aarch64__)
 extern const ck_table ck_table_neon;
 #endif

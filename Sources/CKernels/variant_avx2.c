@@ -13,5 +13,6 @@
 #include "loops.h"
 #include "nf4_avx2.h"
 #include "int16_avx2.h"
+#include "dynamic8_avx2.h"
 #include "loops_table.h"
 #endif

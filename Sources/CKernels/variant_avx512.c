@@ -14,5 +14,6 @@
 #include "loops.h"
 #include "nf4_avx512.h"
 #include "int16_avx512.h"
+#include "dynamic8_avx512.h"
 #include "loops_table.h"
 #endif

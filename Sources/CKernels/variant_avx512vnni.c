@@ -15,5 +15,7 @@
 #include "loops.h"
 #include "nf4_avx512.h"
 #include "int16_avx512.h"
+#include "dynamic8_avx512.h"
 #include "loops_table.h"
+#include "dynamic8_vbmi.h"
 #endif

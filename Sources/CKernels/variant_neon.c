@@ -14,5 +14,6 @@
 #include "loops.h"
 #include "nf4_neon.h"
 #include "int16_portable.h"
+#include "dynamic8_portable.h"
 #include "loops_table.h"
 #endif

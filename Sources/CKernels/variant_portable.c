@@ -10,4 +10,5 @@
 #include "loops.h"
 #include "nf4_portable.h"
 #include "int16_portable.h"
+#include "dynamic8_portable.h"
 #include "loops_table.h"

@@ -2,31 +2,48 @@ import Kernels
 import Quantization
 import Tensors
 
-/// A 4-bit weight whose products are computed in integers: see `Int16Product`.
+/// A weight whose products are computed in integers: see `Int16Product`.
 struct Int16Weight: Sendable {
-    private let tensor: NF4Tensor
-    private let levels: Int16Levels
-    private let inputs: Int
-
-    /// - Returns: nil for a weight of another kind, or one whose rows are not whole blocks.
-    init?(_ weight: StoredWeight) {
-        guard case .nf4(let tensor) = weight, let levels = tensor.int16Levels else { return nil }
-        self.tensor = tensor
-        self.levels = levels
-        inputs = tensor.shape.columns
+    private enum Form: Sendable {
+        // As they are stored.
+        case nf4(NF4Tensor, Int16Levels)
+        case dynamic8(Int8Tensor, Int16Levels)
+        case converted(Int16Conversion)
     }
 
-    /// Outputs and inputs of the part of the weight that is in strips at a time: 256 KiB of int16.
-    static let tileOutputs = 128
-    private static let tileDepth = Int16Product.largestDepth
+    private let form: Form
+    private let inputs: Int
+
+    /// - Returns: nil for a weight that is not quantized, or whose rows are not whole blocks.
+    init?(_ weight: StoredWeight) {
+        switch weight {
+        case .nf4(let tensor):
+            guard let levels = tensor.int16Levels else { return nil }
+            form = .nf4(tensor, levels)
+        case .int8(let tensor):
+            guard let levels = tensor.int16Levels else { return nil }
+            form = .dynamic8(tensor, levels)
+        case .dense: return nil
+        }
+        inputs = weight.columns
+    }
+
+    /// A copy of a weight of any kind, made when it is there and first used.
+    init(converting weight: StoredWeight, arrival: WeightArrival?) {
+        form = .converted(Int16Conversion(weight, arrival: arrival))
+        inputs = weight.columns
+    }
+
     /// Rows that a core narrows before it asks for more work.
     private static let narrowedRows = 8
 
-    /// `y = x W^T`
-    func multiply(_ x: MatrixView, outputs: Int, into y: MatrixView, workspace: Workspace) {
+    /// `y = scale x W^T`, or that added to `y`.
+    func multiply(
+        _ x: MatrixView, outputs: Int, scale: Float = 1, adds: Bool = false, into y: MatrixView, workspace: Workspace
+    ) {
         guard x.rows > 0 else { return }
-        let isDirect = x.rows <= Linear.directRows
-        let (stride, blocks) = (Int16Product.stride(columns: inputs), inputs / Int16Product.blockSize)
+        let use = x.rows <= Linear.directRows ? rowUse : .strips
+        let (stride, blocks) = (Int16Product.stride(columns: inputs), Int16Product.blocks(columns: inputs))
         // Two int16 in the place of one float.
         let narrow = workspace.view(.narrowed, rows: x.rows, columns: stride / 2)
         let scales = workspace.view(.narrowedScales, rows: x.rows, columns: blocks)
@@ -34,60 +51,132 @@ struct Int16Weight: Sendable {
             Parallel.forEachRange(of: x.rows, size: Int16Weight.narrowedRows) { rows in
                 Int16Product.narrow(
                     x.pointer + rows.lowerBound * x.stride, stride: x.stride, rows: rows.count, columns: inputs,
-                    largestLevel: levels.largest, forRows: isDirect, into: q + rows.lowerBound * stride,
+                    largestLevel: largest, for: use, into: q + rows.lowerBound * stride,
                     scales: scales.pointer + rows.lowerBound * blocks)
             }
-            if isDirect {
+            if use == .strips {
+                TiledProduct(rows: x.rows, outputs: outputs, width: Int16Strips.tileOutputs).run { tile, part in
+                    multiplyTile(
+                        tile, q + part.lowerBound * stride, scales: scales.rows(part), alpha: scale, adds: adds,
+                        into: y.rows(part), workspace: workspace)
+                }
+            } else {
                 Parallel.forEach(
                     count: Parallel.rangeCount(of: outputs, size: Linear.runRows),
-                    DirectProduct(
-                        tensor: tensor, levels: levels, outputs: outputs, q: q, scales: scales.pointer, rows: x.rows,
-                        y: y))
-            } else {
-                TiledProduct(rows: x.rows, outputs: outputs, width: Int16Weight.tileOutputs).run { tile, part in
-                    multiplyTile(
-                        tile, q + part.lowerBound * stride, scales: scales.rows(part), into: y.rows(part),
-                        workspace: workspace)
-                }
+                    DirectProduct(weight: self, outputs: outputs, q: q, scales: scales, alpha: scale, adds: adds, y: y))
             }
         }
     }
 
     /// A few rows of `x`, narrowed, with the weight as it lies.
     private struct DirectProduct: ParallelBody {
-        let tensor: NF4Tensor
-        let levels: Int16Levels
+        let weight: Int16Weight
         let outputs: Int
         let q: UnsafePointer<Int16>
-        let scales: UnsafePointer<Float>
-        let rows: Int
+        let scales: MatrixView
+        let alpha: Float
+        let adds: Bool
         let y: MatrixView
 
         func run(_ index: Int) {
-            let run = Parallel.range(index, of: outputs, size: Linear.runRows)
+            weight.multiplyRows(
+                Parallel.range(index, of: outputs, size: Linear.runRows), q, scales: scales, alpha: alpha, adds: adds,
+                into: y)
+        }
+    }
+
+    /// What bounds the other factor.
+    private var largest: Int32 {
+        switch form {
+        case .nf4(_, let levels), .dynamic8(_, let levels): levels.largest
+        case .converted: Int16Product.largestOfDense
+        }
+    }
+
+    /// Whether a few rows read the weight as it lies.
+    var hasRowProducts: Bool { rowUse != .strips }
+
+    /// Converts what is still to be converted.
+    func prepare() {
+        if case .converted(let conversion) = form { _ = conversion.strips }
+    }
+
+    private var rowUse: Int16Product.Use {
+        switch form {
+        case .nf4: .nf4Rows
+        case .dynamic8: .dynamic8Rows
+        case .converted: .strips
+        }
+    }
+
+    fileprivate func multiplyRows(
+        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, alpha: Float, adds: Bool, into y: MatrixView
+    ) {
+        guard adds || alpha != 1 else {
+            return multiplyRows(rows, q, scales: scales, count: y.rows, into: y.pointer + rows.lowerBound, y.stride)
+        }
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: y.rows * rows.count) { products in
+            guard let products = products.baseAddress else { return }
+            multiplyRows(rows, q, scales: scales, count: y.rows, into: products, rows.count)
+            for index in 0..<y.rows {
+                let target = y.row(index) + rows.lowerBound
+                if !adds { target.update(repeating: 0, count: rows.count) }
+                VectorMath.axpy(alpha, products + index * rows.count, into: target, count: rows.count)
+            }
+        }
+    }
+
+    private func multiplyRows(
+        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, count: Int,
+        into y: UnsafeMutablePointer<Float>, _ yStride: Int
+    ) {
+        switch form {
+        case .nf4(let tensor, let levels):
             tensor.multiply(
-                rows: run, levels: levels, int16: q, scales: scales, count: rows, into: y.pointer + run.lowerBound,
-                yStride: y.stride)
+                rows: rows, levels: levels, int16: q, scales: scales.pointer, count: count, into: y, yStride: yStride)
+        case .dynamic8(let tensor, let levels):
+            tensor.multiply(
+                rows: rows, levels: levels, int16: q, scales: scales.pointer, count: count, into: y, yStride: yStride)
+        case .converted: preconditionFailure("what lies in strips has no row products")
         }
     }
 
     private func multiplyTile(
-        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, into y: MatrixView, workspace: Workspace
+        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, alpha: Float, adds: Bool,
+        into y: MatrixView, workspace: Workspace
     ) {
-        let depth = min(inputs, Int16Weight.tileDepth)
+        for start in Swift.stride(from: 0, to: inputs, by: Int16Strips.tileDepth) {
+            let columns = start..<min(start + Int16Strips.tileDepth, inputs)
+            let depth = Int16Product.blocks(columns: columns.count) * Int16Product.blockSize
+            withStrips(rows, columns, depth: depth, workspace: workspace) { strips, stripScales in
+                Int16Product.multiply(
+                    q, scales: scales.pointer, columns: inputs, rows: y.rows, first: start, depth: depth,
+                    strips: strips, stripScales: stripScales, outputs: rows.count, alpha: alpha,
+                    adds: adds || start > 0, into: y.pointer + rows.lowerBound, yStride: y.stride)
+            }
+        }
+    }
+
+    /// The strips of a tile of outputs and a part of the inputs: brought into scratch, or where they lie.
+    private func withStrips(
+        _ rows: Range<Int>, _ columns: Range<Int>, depth: Int, workspace: Workspace,
+        _ body: (UnsafePointer<Int16>, UnsafePointer<Float>) -> Void
+    ) {
+        if case .converted(let conversion) = form {
+            return conversion.strips.withTile(output: rows.lowerBound, input: columns.lowerBound, body)
+        }
         let room = StripProduct.elements(outputs: rows.count, depth: depth)
         workspace.withScratch(room / 2 + room / Int16Product.blockSize) { scratch in
-            let stripScales = scratch + room / 2
+            let scales = scratch + room / 2
             scratch.withMemoryRebound(to: Int16.self, capacity: room) { strips in
-                for start in Swift.stride(from: 0, to: inputs, by: depth) {
-                    let columns = start..<min(start + depth, inputs)
-                    tensor.int16Strips(
-                        rows: rows, columns: columns, levels: levels, into: strips, scales: stripScales)
-                    Int16Product.multiply(
-                        q, scales: scales.pointer, columns: inputs, rows: y.rows, first: start, depth: columns.count,
-                        strips: strips, stripScales: stripScales, outputs: rows.count, adds: start > 0,
-                        into: y.pointer + rows.lowerBound, yStride: y.stride)
+                switch form {
+                case .nf4(let tensor, let levels):
+                    tensor.int16Strips(rows: rows, columns: columns, levels: levels, into: strips, scales: scales)
+                case .dynamic8(let tensor, let levels):
+                    tensor.int16Strips(rows: rows, columns: columns, levels: levels, into: strips, scales: scales)
+                case .converted: break
                 }
+                body(strips, scales)
             }
         }
     }

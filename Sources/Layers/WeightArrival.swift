@@ -6,7 +6,9 @@ import Synchronization
 
 /// A weight that is on its way: who needs it waits for it, and makes what nobody has begun to make.
 public final class WeightArrival: Sendable {
-    private let deferred: DeferredTensor
+    /// Nil once all of it is there, so that who needs it no longer, because it was converted, frees its memory.
+    private let deferred: Mutex<DeferredTensor?>
+    private let pieceElements: Int
     private let pieces: Pieces
     /// Pieces that have not come out well yet: never 0 for a weight of which one cannot be made.
     private let left: Atomic<Int>
@@ -25,7 +27,8 @@ public final class WeightArrival: Sendable {
 
     /// - Parameter failures: told of a weight that was needed and could not be made.
     public init(_ deferred: DeferredTensor, failures: WeightFailures) {
-        self.deferred = deferred
+        self.deferred = Mutex(deferred)
+        pieceElements = deferred.pieceElements
         self.failures = failures
         pieces = Pieces(deferred.pieceCount)
         left = Atomic(deferred.pieceCount)
@@ -40,11 +43,12 @@ public final class WeightArrival: Sendable {
     public func make(_ piece: Int) {
         guard
             pieces[piece].compareExchange(expected: Stage.untouched, desired: Stage.begun, ordering: .acquiring)
-                .exchanged
+                .exchanged, let deferred = deferred.withLock({ $0 })
         else { return }
         do throws(CrayonError) {
             try deferred.make(piece)
-            left.wrappingSubtract(1, ordering: .releasing)
+            let isLast = left.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0
+            if isLast { self.deferred.withLock { $0 = nil } }
         } catch {
             errors.withLock { $0[piece] = error }
         }
@@ -68,11 +72,15 @@ public final class WeightArrival: Sendable {
     /// - Parameter elements: runs of elements; those that lie in the same piece are made once.
     public func wait(forElements runs: [Range<Int>]) {
         if isComplete { return }
-        Parallel.forEach(count: runs.count) { for piece in deferred.pieces(of: runs[$0]) { make(piece) } }
+        Parallel.forEach(count: runs.count) { for piece in pieces(of: runs[$0]) { make(piece) } }
         for run in runs {
-            sleep(for: deferred.pieces(of: run))
-            tellFailure(in: deferred.pieces(of: run))
+            sleep(for: pieces(of: run))
+            tellFailure(in: pieces(of: run))
         }
+    }
+
+    private func pieces(of elements: Range<Int>) -> Range<Int> {
+        DeferredTensor.pieces(of: elements, pieceElements: pieceElements)
     }
 
     /// Why it is not there, once it has been waited for: the error of the first piece that could not be made.

@@ -11,8 +11,12 @@ struct ProjectorMLP: Sendable {
 
     init(_ projector: Projector, _ loader: WeightLoader) throws(CrayonError) {
         self.projector = projector
-        first = try loader.linear(.projector(projector, 0, .weight), bias: .projector(projector, 0, .bias))
-        second = try loader.linear(.projector(projector, 2, .weight), bias: .projector(projector, 2, .bias))
+        func linear(_ index: Int) throws(CrayonError) -> Linear {
+            try loader.linear(
+                .projector(projector, index, .weight), bias: .projector(projector, index, .bias), seesManyRows: true)
+        }
+        first = try linear(0)
+        second = try linear(2)
     }
 
     /// `[rows, features]` -> `[rows, hidden]`

@@ -26,7 +26,7 @@ public final class VisionLanguageModel: Sendable {
         /// earlier positions keep what they have computed and only their keys turn, as InternLM's published code does:
         /// as fast as ever, but not the same logits.
         public var recomputesPastMaxPositions: Bool
-        /// What products with 4-bit weights are computed in.
+        /// What products with weights are computed in.
         public var arithmetic: Arithmetic
         /// How the keys and values of a sequence are kept. Those of a position are computed in float32, then rounded once.
         public var cacheFormat: KVCacheFormat

@@ -99,7 +99,7 @@ struct VisionLayer: Sendable {
 
     init(_ layer: Int, epsilon: Float, _ loader: WeightLoader) throws(CrayonError) {
         func linear(_ module: String) throws(CrayonError) -> Linear {
-            try loader.linear(.vision(layer, module, .weight), bias: .vision(layer, module, .bias))
+            try loader.linear(.vision(layer, module, .weight), bias: .vision(layer, module, .bias), seesManyRows: true)
         }
         func norm(_ module: String) throws(CrayonError) -> LayerNorm {
             try loader.layerNorm(

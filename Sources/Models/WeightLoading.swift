@@ -10,7 +10,7 @@ struct WeightLoader {
     let source: any ModelSource
     /// Weights that learn: they stand in for the source's, where they lie.
     let learned: LearnedTensors?
-    /// Of the layers' products with 4-bit weights.
+    /// Of the layers' products with weights.
     let arithmetic: Arithmetic
     /// Where weights that come later are noted.
     private let orders = WeightOrders()
@@ -87,10 +87,19 @@ struct WeightLoader {
         return row
     }
 
-    func linear(_ weight: Role, bias: Role? = nil, forPictures: Bool = false) throws(CrayonError) -> Linear {
+    /// - Parameters:
+    ///   - forPictures: whether it is needed only where there is a picture, though it belongs to the backbone.
+    ///   - seesManyRows: whether it pays to convert a dense weight for products in integers; one that learns stays.
+    func linear(
+        _ weight: Role, bias: Role? = nil, forPictures: Bool = false, seesManyRows: Bool = false
+    ) throws(CrayonError) -> Linear {
         let (stored, arrival) = try ordered(weight, forPictures: forPictures)
         let bias = try bias.map { role throws(CrayonError) in try row(role) }
-        return noted(weight, Linear(weight: stored, bias: bias, arithmetic: arithmetic, arrival: arrival))
+        return noted(
+            weight,
+            Linear(
+                weight: stored, bias: bias, arithmetic: arithmetic,
+                convertsDense: seesManyRows && learned?[weight] == nil, arrival: arrival))
     }
 
     func table(_ role: Role) throws(CrayonError) -> WeightTable {

@@ -25,6 +25,10 @@ public struct DeferredTensor: Sendable {
 
     /// The pieces that hold some elements.
     public func pieces(of elements: Range<Int>) -> Range<Int> {
+        Self.pieces(of: elements, pieceElements: pieceElements)
+    }
+
+    public static func pieces(of elements: Range<Int>, pieceElements: Int) -> Range<Int> {
         guard !elements.isEmpty else { return 0..<0 }
         return elements.lowerBound / pieceElements..<(elements.upperBound - 1) / pieceElements + 1
     }

@@ -33,7 +33,7 @@ extension NF4Tensor {
 
     /// `y[i][r] = sum over c of W[rows.lowerBound + r][c] x[i][c]`.
     /// - Parameters:
-    ///   - q: `count` rows from `Int16Product.narrow(forRows: true)`, with `scales`.
+    ///   - q: `count` rows from `Int16Product.narrow` for `nf4Rows`, with `scales`.
     ///   - y: `[count, rows]`, rows `yStride` apart.
     /// - Precondition: the rows lie inside `shape.rows`; `levels` are `int16Levels`; at most `Int16Product.mostRows` rows of x.
     public func multiply(

@@ -28,7 +28,7 @@ public struct Verifier: Sendable {
         public var source: CheckpointModel?
         /// Whether probes that the bundle carries are run.
         public var runsStoredProbes: Bool
-        /// What the model's products with 4-bit weights are computed in. The source's are float32.
+        /// What the model's products with weights are computed in. The source's are float32.
         public var arithmetic: Arithmetic
 
         public init(

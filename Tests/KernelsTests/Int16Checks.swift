@@ -1,3 +1,4 @@
+import Foundation
 import Kernels
 import Testing
 
@@ -7,6 +8,9 @@ enum Int16Checks {
         narrowing()
         for (outputs, width, blockSize) in [(1, 64, 64), (5, 128, 64), (16, 192, 64), (35, 1344, 64), (50, 1280, 256)] {
             products(outputs: outputs, width: width, blockSize: blockSize)
+        }
+        for (outputs, depth) in [(1, 1), (16, 64), (5, 100), (37, 640), (18, 1024), (3, 588)] {
+            denseStrips(outputs: outputs, depth: depth)
         }
     }
 
@@ -35,6 +39,46 @@ enum Int16Checks {
             values[70] = bad
             let (_, scales) = narrow(values, rows: 1, columns: 128, most: most)
             #expect(scales[0].isFinite && scales[1].isNaN)
+        }
+        // A last block that is not whole is as one with zeros behind it.
+        let values = generator.floats(100)
+        let part = narrow(values, rows: 1, columns: 100, most: most)
+        let whole = narrow(values + [Float](repeating: 0, count: 28), rows: 1, columns: 128, most: most)
+        #expect(part == whole)
+    }
+
+    /// A dense weight's strips: values come back to half a unit of their block, zeros fill the last block up, and no sum of
+    /// products with narrowed rows can leave int32.
+    private static func denseStrips(outputs: Int, depth: Int) {
+        var generator = SeededGenerator(seed: UInt64(181 + outputs))
+        let w = generator.floats(outputs * depth, in: -3...3)
+        let blocks = Int16Product.blocks(columns: depth)
+        let room = StripProduct.elements(outputs: outputs, depth: blocks * 64)
+        var strips = [Int16](repeating: -1, count: room)
+        var scales = [Float](repeating: .nan, count: room / 64)
+        Int16Product.strips(w, stride: depth, outputs: outputs, depth: depth, into: &strips, scales: &scales)
+        for output in 0..<(outputs + 15) / 16 * 16 {
+            let (strip, lane) = output.quotientAndRemainder(dividingBy: 16)
+            for k in 0..<blocks * 64 {
+                let integer = strips[strip * blocks * 64 * 16 + k / 2 * 32 + lane * 2 + k % 2]
+                let scale = scales[(strip * blocks + k / 64) * 16 + lane]
+                #expect(integer.magnitude <= Int16Product.largestOfDense)
+                let value = output < outputs && k < depth ? w[output * depth + k] : 0
+                #expect((Float(integer) * scale - value).magnitude <= 0.501 * scale)
+            }
+        }
+        let x = generator.floats(9 * depth)
+        let (q, xScales) = narrow(x, rows: 9, columns: depth, most: Int16Product.largestOfDense)
+        var y = [Float](repeating: .nan, count: 9 * outputs)
+        Int16Product.multiply(
+            q, scales: xScales, columns: depth, rows: 9, first: 0, depth: blocks * 64, strips: strips,
+            stripScales: scales, outputs: outputs, adds: false, into: &y, yStride: outputs)
+        for row in 0..<9 {
+            for output in 0..<outputs {
+                let terms = (0..<depth).map { Double(x[row * depth + $0]) * Double(w[output * depth + $0]) }
+                let size = terms.reduce(0) { $0 + $1.magnitude }
+                #expect((Double(y[row * outputs + output]) - terms.reduce(0, +)).magnitude < 2e-4 * size)
+            }
         }
     }
 
@@ -90,7 +134,7 @@ enum Int16Checks {
         exact: (Int, Int) -> (sum: Double, size: Double)
     ) {
         let most = Int16Product.mostRows
-        let (q, scales) = narrow(x, rows: most, columns: width, most: levels.largest, forRows: true)
+        let (q, scales) = narrow(x, rows: most, columns: width, most: levels.largest, for: .nf4Rows)
         let stride = Int16Product.stride(columns: width)
         for first in 0..<min(outputs, 3) {
             let yStride = outputs - first + 1
@@ -124,14 +168,13 @@ enum Int16Checks {
         }
     }
 
-    private static func narrow(
-        _ x: [Float], rows: Int, columns: Int, most: Int32, forRows: Bool = false
+    static func narrow(
+        _ x: [Float], rows: Int, columns: Int, most: Int32, for use: Int16Product.Use = .strips
     ) -> (q: [Int16], scales: [Float]) {
         var q = [Int16](repeating: 0, count: rows * Int16Product.stride(columns: columns))
-        var scales = [Float](repeating: 0, count: rows * columns / 64)
+        var scales = [Float](repeating: 0, count: rows * Int16Product.blocks(columns: columns))
         Int16Product.narrow(
-            x, stride: columns, rows: rows, columns: columns, largestLevel: most, forRows: forRows, into: &q,
-            scales: &scales)
+            x, stride: columns, rows: rows, columns: columns, largestLevel: most, for: use, into: &q, scales: &scales)
         return (q, scales)
     }
 
@@ -170,6 +213,23 @@ enum Int16Checks {
         #expect((error / size).squareRoot() < 5e-5)
         #expect(levels.largest == levels.values.map { abs(Int32($0)) }.max())
         // 64 values of 4,096 on the average fit.
+        #expect(Int64(levels.largest) * 64 * 4096 <= Int64(Int32.max))
+    }
+
+    /// Weighed by a normal density, as weights in blocks of 256 have it beside their largest.
+    @Test func dynamic8() throws {
+        let levels = try #require(Int16Levels.dynamic8)
+        var (error, size) = (0.0, 0.0)
+        let map = Dynamic8Kernel.map.map(Double.init)
+        for (index, value) in levels.values.enumerated() {
+            let width = map[min(index + 1, 255)] - map[max(index - 1, 0)]
+            let share = width * exp(-0.5 * (2.8 * map[index]) * (2.8 * map[index]))
+            let difference = Double(value) * Double(levels.unit) - map[index]
+            error += share * difference * difference
+            size += share * map[index] * map[index]
+        }
+        #expect((error / size).squareRoot() < 3e-5)
+        #expect(levels.largest == levels.values.map { abs(Int32($0)) }.max())
         #expect(Int64(levels.largest) * 64 * 4096 <= Int64(Int32.max))
     }
 

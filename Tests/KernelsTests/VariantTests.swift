@@ -12,6 +12,7 @@ import Testing
     @Test func panels() { PanelChecks.run() }
     @Test func strips() { StripChecks.run() }
     @Test func int16Products() { Int16Checks.run() }
+    @Test func dynamic8Products() { Dynamic8Checks.run() }
     @Test func lowRankProducts() { LowRankChecks.run() }
     @Test func adamW() { AdamWChecks.run() }
     @Test func backwardPasses() { BackwardChecks.run() }
@@ -28,6 +29,7 @@ import Testing
         PanelChecks.run()
         StripChecks.run()
         Int16Checks.run()
+        Dynamic8Checks.run()
         LowRankChecks.run()
         AdamWChecks.run()
         BackwardChecks.run()

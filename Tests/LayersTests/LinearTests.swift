@@ -1,3 +1,4 @@
+import Foundation
 import Layers
 import Quantization
 import Tensors
@@ -37,19 +38,74 @@ import Testing
     /// What a layer gives in integers, for inputs of one size and for inputs with outliers.
     @Test(arguments: [1, 4, 5, 31, 300], [Float(1), 200]) func integersAreClose(rows: Int, outlier: Float) throws {
         let (out, input) = (270, 4160)
-        let tensor = try NF4Quantizer().quantize(
-            Tensor(name: "weight", shape: Shape([out, input]), values: random(out * input, seed: 4)))
+        let source = Tensor(name: "weight", shape: Shape([out, input]), values: random(out * input, seed: 4))
         let x = randomMatrix(rows, input, seed: 5)
         for row in 0..<rows { for column in stride(from: 7, to: input, by: 900) { x.row(row)[column] *= outlier } }
         let bias = Matrix(rows: 1, columns: out, values: random(out, seed: 6))
-        let exact = Matrix(rows: rows, columns: out)
-        let fast = Matrix(rows: rows, columns: out)
-        Linear(weight: .nf4(tensor), bias: bias).forward(x.view, into: exact.view, workspace: workspace)
-        Linear(weight: .nf4(tensor), bias: bias, arithmetic: .int16)
-            .forward(x.view, into: fast.view, workspace: workspace)
-        let error = relativeError(fast.values, exact.values.map(Double.init))
-        // 7e-5 for normal values; 0 would say that float32 was used.
+        let weights = [
+            StoredWeight.nf4(try NF4Quantizer().quantize(source)), .int8(try Int8Quantizer().quantize(source)),
+        ]
+        for weight in weights {
+            let exact = Matrix(rows: rows, columns: out)
+            let fast = Matrix(rows: rows, columns: out)
+            Linear(weight: weight, bias: bias).forward(x.view, into: exact.view, workspace: workspace)
+            Linear(weight: weight, bias: bias, arithmetic: .int16)
+                .forward(x.view, into: fast.view, workspace: workspace)
+            let error = relativeError(fast.values, exact.values.map(Double.init))
+            // 7e-5 for normal values; 0 would say that float32 was used.
+            #expect(error < 1.5e-4 && error > 1e-6)
+            if ProcessInfo.processInfo.environment["CRAYON_TEST_FIGURES"] != nil {
+                print("figure int16 linear", weight.kind, rows, outlier, error)
+            }
+        }
+    }
+
+    /// A dense weight converted for products in integers; extents on both sides of a tile's edges, and rows that are not whole
+    /// blocks. A few rows have the bits that they have alone.
+    @Test(arguments: [1, 4, 5, 300], [(7, 13), (128, 1024), (130, 1100), (260, 4160), (40, 588)])
+    func convertedIsClose(rows: Int, extents: (out: Int, in: Int)) {
+        let values = random(extents.out * extents.in, seed: 14)
+        let x = randomMatrix(rows, extents.in, seed: 15)
+        let bias = Matrix(rows: 1, columns: extents.out, values: random(extents.out, seed: 16))
+        let weight = dense(values, [extents.out, extents.in])
+        let linear = Linear(weight: weight, bias: bias, arithmetic: .int16, convertsDense: true)
+        let y = Matrix(rows: rows, columns: extents.out)
+        linear.forward(x.view, into: y.view, workspace: workspace)
+        let expected = Reference.linear(x, values, outputs: extents.out, bias: bias.values)
+        let error = relativeError(y.values, expected)
         #expect(error < 1.5e-4 && error > 1e-6)
+        if ProcessInfo.processInfo.environment["CRAYON_TEST_FIGURES"] != nil {
+            print("figure int16 linear", weight.kind, extents, rows, error)
+        }
+        for row in 0..<rows where rows <= Linear.directRows {
+            let alone = Matrix(rows: 1, columns: extents.out)
+            linear.forward(x.view.rows(row..<row + 1), into: alone.view, workspace: workspace)
+            #expect(alone.values == Array(y.row(row)[0..<extents.out]))
+        }
+        // Added to what is there, without a bias.
+        let pure = Linear(weight: weight, arithmetic: .int16, convertsDense: true)
+        let start = randomMatrix(rows, extents.out, seed: 17)
+        let sum = start.copy()
+        pure.accumulate(x.view, scale: -0.5, into: sum.view, workspace: workspace)
+        let plain = Reference.linear(x, values, outputs: extents.out, bias: nil)
+        #expect(relativeError(sum.values, zip(start.values, plain).map { Double($0) - 0.5 * $1 }) < 1.5e-4)
+    }
+
+    /// Quantized weights add, too, in integers: few rows and many.
+    @Test(arguments: [1, 3, 40]) func integersAdd(rows: Int) throws {
+        let (out, input) = (140, 1088)
+        let source = Tensor(name: "weight", shape: Shape([out, input]), values: random(out * input, seed: 18))
+        let x = randomMatrix(rows, input, seed: 19)
+        for weight in [
+            StoredWeight.nf4(try NF4Quantizer().quantize(source)), .int8(try Int8Quantizer().quantize(source)),
+        ] {
+            let (exact, fast) = (randomMatrix(rows, out, seed: 20), randomMatrix(rows, out, seed: 20))
+            Linear(weight: weight).accumulate(x.view, scale: 0.25, into: exact.view, workspace: workspace)
+            Linear(weight: weight, arithmetic: .int16)
+                .accumulate(x.view, scale: 0.25, into: fast.view, workspace: workspace)
+            let error = relativeError(fast.values, exact.values.map(Double.init))
+            #expect(error < 1.5e-4 && error > 1e-6)
+        }
     }
 
     /// A weight whose rows are not made of whole blocks, and one that is not quantized, are multiplied in float32.
@@ -59,7 +115,10 @@ import Testing
         let nf4 = StoredWeight.nf4(
             try NF4Quantizer().quantize(
                 Tensor(name: "weight", shape: Shape([9, 100]), values: random(9 * 100, seed: 8))))
-        for weight in [dense, nf4] {
+        let int8 = StoredWeight.int8(
+            try Int8Quantizer().quantize(
+                Tensor(name: "weight", shape: Shape([9, 100]), values: random(9 * 100, seed: 8))))
+        for weight in [dense, nf4, int8] {
             let (a, b) = (Matrix(rows: 7, columns: 9), Matrix(rows: 7, columns: 9))
             Linear(weight: weight).forward(x.view, into: a.view, workspace: workspace)
             Linear(weight: weight, arithmetic: .int16).forward(x.view, into: b.view, workspace: workspace)
@@ -101,5 +160,15 @@ import Testing
         let y = Matrix(rows: 2, columns: 6)
         Linear(weight: dense(values, [10, 9]), outputs: 6).forward(x.view, into: y.view, workspace: workspace)
         #expect(relativeError(y.values, Reference.linear(x, values, outputs: 6, bias: nil)) < 1e-6)
+    }
+}
+
+extension StoredWeight {
+    fileprivate var kind: String {
+        switch self {
+        case .dense(let tensor): tensor.type.rawValue
+        case .nf4: "NF4"
+        case .int8: "8-bit"
+        }
     }
 }

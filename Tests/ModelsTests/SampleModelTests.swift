@@ -28,8 +28,8 @@ import Testing
         }
     }
 
-    /// Integers stay within 2e-4 of float32 in the logits: of a whole prompt, and of the answer token by token. (Behind
-    /// tokens that nobody would say there are positions where the model itself magnifies every error, float32's too.)
+    /// Integers stay within 2e-4 of float32 in what the tower sees, and in the logits: of a whole prompt, and of the answer token
+    /// by token. (Behind tokens that nobody would say there are positions where the model itself magnifies every error, float32's too.)
     @Test func integers() throws {
         let source = QuantizedSource(
             try CheckpointModel.open(CheckpointParts(checkpoint: Self.folder.appending(path: "checkpoint").path)))
@@ -41,6 +41,9 @@ import Testing
             let error = relativeError(try fast.logits(probe.input), try exact.logits(probe.input))
             // 0 would say that float32 was used.
             #expect(error < 2e-4 && error > 1e-7, "\(name): \(error)")
+            let image = try #require(probe.input.images.first)
+            let seen = relativeError(try fast.visionFeatures(of: image), try exact.visionFeatures(of: image))
+            #expect(seen < 2e-4 && seen > 1e-7, "\(name), tower: \(seen)")
             let states = (exact.makeState(), fast.makeState())
             var logits = try exact.prefill(exact.embed(probe.input), state: states.0)
             _ = try fast.prefill(fast.embed(probe.input), state: states.1)
@@ -52,7 +55,7 @@ import Testing
             }
             #expect(steps.allSatisfy { $0 < 2e-4 && $0 > 1e-7 }, "\(name): \(steps)")
             if ProcessInfo.processInfo.environment["CRAYON_TEST_FIGURES"] != nil {
-                print("figure int16", name, error, steps.max() ?? 0)
+                print("figure int16", name, error, steps.max() ?? 0, "tower", seen)
             }
         }
     }

@@ -33,7 +33,7 @@ public struct GenerationReport: Codable, Sendable {
     public var parameters: Int
     public var threads: Int
     public var kernels: String
-    /// What products with 4-bit weights were computed in.
+    /// What products with weights were computed in.
     public var arithmetic: String
     /// Bytes of weights that one token touches.
     public var weightBytesPerToken: Int

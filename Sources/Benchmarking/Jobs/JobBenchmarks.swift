@@ -10,8 +10,8 @@ import Tensors
 enum JobBenchmarks {
     static func all(_ model: JobModel) -> [Benchmark] {
         [
-            generate(32, model), prompt(512, model), prompt(1300, model), vision(model), open(model), ready(model),
-            firstToken(model), quantize(model),
+            generate(32, model), prompt(512, model), prompt(1300, model), vision(model, .int16),
+            vision(model, .float32), open(model), ready(model), firstToken(model), quantize(model),
         ]
     }
 
@@ -36,9 +36,12 @@ enum JobBenchmarks {
         }
     }
 
-    private static func vision(_ job: JobModel) -> Benchmark {
-        Benchmark("clip", .jobs, "the vision tower on one picture") { () throws(CrayonError) in
-            let model = try job.model()
+    private static func vision(_ job: JobModel, _ arithmetic: Arithmetic) -> Benchmark {
+        Benchmark(
+            arithmetic == .float32 ? "clip-float32" : "clip", .jobs,
+            "the vision tower on one picture, in \(arithmetic.rawValue)"
+        ) { () throws(CrayonError) in
+            let model = try job.model(arithmetic)
             guard let vision = model.configuration.vision else {
                 throw CrayonError(.missing, in: model.place, found: "a model without a vision tower")
             }

@@ -20,7 +20,7 @@ public final class JobModel: Sendable {
     private struct Made {
         var hasCheckpoint = false
         var hasBundle = false
-        var model: VisionLanguageModel?
+        var models: [Arithmetic: VisionLanguageModel] = [:]
     }
 
     /// - Parameter folder: an existing folder with room for the checkpoint and two bundles; a new one is made in it when there is
@@ -73,13 +73,13 @@ public final class JobModel: Sendable {
         return path
     }
 
-    /// The bundle, opened and ready to run as `crayon run` has it; the same for all jobs.
-    func model() throws(CrayonError) -> VisionLanguageModel {
-        if let model = made.withLock({ $0.model }) { return model }
+    /// The bundle, opened and ready to run, by default as `crayon run` has it; the same for all jobs.
+    func model(_ arithmetic: Arithmetic = .int16) throws(CrayonError) -> VisionLanguageModel {
+        if let model = made.withLock({ $0.models[arithmetic] }) { return model }
         let model = try VisionLanguageModel(
-            source: try BundleReader(path: try bundle()), options: .init(arithmetic: .int16))
+            source: try BundleReader(path: try bundle()), options: .init(arithmetic: arithmetic))
         try model.waitForWeights()
-        made.withLock { $0.model = model }
+        made.withLock { $0.models[arithmetic] = model }
         return model
     }
 }

@@ -4,7 +4,8 @@ import Layers
 import Quantization
 import Tensors
 
-/// Linear layers over NF4 weights: one row, as in decoding, and many; in integers, and one of each in float32.
+/// Linear layers over NF4 weights: one row, as in decoding, and many; in integers, and one of each in float32. And one row with
+/// the output head, which is kept in 16 bits or in 8.
 enum LinearBenchmarks {
     static let all =
         [
@@ -17,6 +18,8 @@ enum LinearBenchmarks {
         ]
         .map { rows($0.0, outputs: $0.1, inputs: $0.2, .int16) }
         + [
+            head("bf16") { .dense($0) },
+            head("int8") { (source) throws(CrayonError) in .int8(try Int8Quantizer().quantize(source)) },
             row(outputs: LayerShape.inner, inputs: LayerShape.hidden, .float32),
             rows(512, outputs: LayerShape.inner, inputs: LayerShape.hidden, .float32), gradient,
         ]
@@ -61,6 +64,31 @@ enum LinearBenchmarks {
             let bytes = Double(layers.count * first.byteCount)
             return Benchmark.Prepared(
                 "NF4 \(outputs) x \(inputs), \(layers.count) weights", amount: bytes, unit: .bytes,
+                floor: Floor([.memoryRead: bytes])
+            ) { () throws(CrayonError) in
+                for layer in layers { layer.forward(x.view, into: y.view, workspace: workspace) }
+            }
+        }
+    }
+
+    /// One row of activations with two heads in turn, neither of which a cache holds.
+    private static func head(
+        _ format: String, _ store: @escaping @Sendable (Tensor) throws(CrayonError) -> StoredWeight
+    ) -> Benchmark {
+        let (outputs, inputs) = (LayerShape.vocabulary, LayerShape.hidden)
+        return Benchmark(
+            "row-\(format)-\(outputs)x\(inputs)", .kernels, "one row with an output head in \(format), as in decoding"
+        ) { () throws(CrayonError) in
+            let weights = try (0..<2).map { (seed) throws(CrayonError) in
+                try store(RandomWeights.bfloat16(rows: outputs, columns: inputs, seed: UInt64(seed)))
+            }
+            let layers = weights.map { Linear(weight: $0, arithmetic: .int16) }
+            let x = RandomWeights.matrix(rows: 1, columns: inputs)
+            let y = Matrix(rows: 1, columns: outputs)
+            let workspace = Workspace()
+            let bytes = weights.reduce(0) { $0 + Double($1.byteCount) }
+            return Benchmark.Prepared(
+                "\(format) \(outputs) x \(inputs), \(layers.count) weights", amount: bytes, unit: .bytes,
                 floor: Floor([.memoryRead: bytes])
             ) { () throws(CrayonError) in
                 for layer in layers { layer.forward(x.view, into: y.view, workspace: workspace) }

@@ -53,6 +53,7 @@ enum LayerShape {
     static let hidden = 4096
     static let inner = 14_336
     static let fused = 6144
+    static let vocabulary = 32_000
     static let heads = 32
     static let groups = 8
     static let headSize = 128

@@ -111,20 +111,26 @@ void ck_strip_product(
     const float *x, int64_t x_stride, int64_t rows, const float *strips, int64_t outputs, int64_t depth, float alpha,
     bool adds, float *y, int64_t y_stride);
 
-// MARK: Products of NF4 weights with x in int16
+// MARK: Products in int16
 //
-// NF4's levels as integers, x as integers with a scale for every 64 values: 64 products are summed exactly in int32 and then
-// scaled. Twice the rate of float32 where the processor multiplies pairs of int16, and 32 bytes of codes take a few
-// instructions.
+// The levels of a quantized weight as integers, or a dense one as integers with a scale for every 64 values, and x as integers
+// with a scale for every 64: 64 products are summed exactly in int32 and then scaled. Twice the rate of float32 where the
+// processor multiplies pairs of int16.
 
-// Values that share a scale, and the most inputs of a call of ck_nf4_int16_strips; the first divides the second.
+// Values that share a scale, and the most inputs of strips; the first divides the second.
 enum { CK_INT16_BLOCK = 64, CK_INT16_DEPTH = 1024 };
 
-// The most rows of x that ck_nf4_multiply_int16 takes at a time.
+// The largest magnitude of x's integers.
+enum { CK_INT16_LARGEST = 32766 };
+
+// The most rows of x that a row product takes at a time.
 enum { CK_INT16_FEW = 4 };
 
-// The longest row of a weight that ck_nf4_multiply_int16 takes.
+// The longest row of a weight that a row product takes.
 enum { CK_INT16_COLUMNS = 1 << 17 };
+
+// What rows of x are meant for: it decides the order of their values.
+typedef enum { CK_FOR_STRIPS = 0, CK_FOR_NF4_ROWS = 1, CK_FOR_DYNAMIC8_ROWS = 2 } ck_int16_use;
 
 // Rows of x as int16: value = q * scales[row][k / 64].
 typedef struct {
@@ -134,12 +140,12 @@ typedef struct {
     int64_t scale_stride;
 } ck_int16_rows_view;
 
-// q[r][k] = round(x[r][k] / scale), scales[r][depth / 64], with the least scale of a block for which no q leaves int16 and no
-// sum of 64 products with levels of at most `most` leaves int32. A block that holds NaN or infinity has the scale NaN. `depth`
-// is a multiple of 64; scales lie one row behind the other. With `for_row_products` the values of a block are in the order that
-// ck_nf4_multiply_int16 of this variant wants, and a row takes a multiple of 128 of them.
+// q[r][k] = round(x[r][k] / scale), scales[r][ceil(depth / 64)], with the least scale of a block for which no q leaves int16
+// and no sum of 64 products with levels of at most `most` leaves int32. A block that holds NaN or infinity has the scale NaN. A
+// last block that is not whole is filled up with zeros; scales lie one row behind the other. The values of a block are in the
+// order that this variant wants for `use`; for row products of NF4 weights a row takes a multiple of 128 of them.
 void ck_int16_rows(
-    const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, bool for_row_products, int16_t *q,
+    const float *x, int64_t stride, int64_t rows, int64_t depth, int32_t most, ck_int16_use use, int16_t *q,
     int64_t q_stride, float *scales);
 
 // Outputs first_row ..< + outputs, inputs first_column ..< + depth of a weight with `columns` inputs, as strips of pairs of
@@ -155,11 +161,31 @@ void ck_int16_product(
     const ck_int16_rows_view *x, int64_t rows, const int16_t *strips, const float *scales, int64_t outputs,
     int64_t depth, float alpha, bool adds, float *y, int64_t y_stride);
 
-// y[i][r] = sum over c of W[first_row + r][c] x[i][c] for `count` rows of x, at most CK_INT16_FEW, by ck_int16_rows for row
-// products. What a row of x gives does not depend on the others. Conditions as for the strips.
+// y[i][r] = sum over c of W[first_row + r][c] x[i][c] for `count` rows of x, at most CK_INT16_FEW, by ck_int16_rows for this
+// use. What a row of x gives does not depend on the others. Conditions as for the strips.
 void ck_nf4_multiply_int16(
     const ck_nf4_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const int16_t *levels, float unit,
     const ck_int16_rows_view *x, int64_t count, float *y, int64_t y_stride);
+
+// A weight in the 8-bit dynamic map: float32 absmax[ceil(count / block)].
+typedef struct {
+    const uint8_t *codes;
+    const void *absmax;
+    int64_t block;
+} ck_dynamic8_tensor;
+
+// The same two for such a weight, levels[256]. Its block and columns are multiples of 64, of each other not necessarily.
+void ck_dynamic8_int16_strips(
+    const ck_dynamic8_tensor *tensor, int64_t columns, int64_t first_row, int64_t outputs, int64_t first_column,
+    int64_t depth, const int16_t *levels, float unit, int16_t *strips, float *scales);
+void ck_dynamic8_multiply_int16(
+    const ck_dynamic8_tensor *tensor, int64_t columns, int64_t first_row, int64_t rows, const int16_t *levels,
+    float unit, const ck_int16_rows_view *x, int64_t count, float *y, int64_t y_stride);
+
+// Strips of w[outputs][depth], rows `stride` apart, as integers of at most `largest` with a scale for every 64; depth is at most
+// CK_INT16_DEPTH, and filled up with zeros to a multiple of 64.
+void ck_float_int16_strips(
+    const float *w, int64_t stride, int64_t outputs, int64_t depth, int32_t largest, int16_t *strips, float *scales);
 
 // MARK: A change of 4-bit weights, rounded onto their own grid
 

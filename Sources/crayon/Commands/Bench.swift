@@ -31,7 +31,7 @@ struct Bench: ParsableCommand {
 
     @Option(
         name: .long,
-        help: "What products with 4-bit weights are computed in: int16, in which crayon run computes, or float32.")
+        help: "What products with weights are computed in: int16, in which crayon run computes, or float32.")
     var arithmetic = Arithmetic.int16
 
     @OptionGroup var common: CommonOptions

@@ -222,7 +222,7 @@ struct RunParts: ParsableArguments {
     @Option(
         name: .long,
         help: ArgumentHelp(
-            "What products with 4-bit weights are computed in: int16 (fast; a relative error of about 1e-4) or float32. By default int16 to answer, float32 to measure."
+            "What products with weights are computed in: int16 (fast; a relative error of about 1e-4) or float32. By default int16 to answer, float32 to measure."
         ))
     var arithmetic: Arithmetic?
 

@@ -42,7 +42,7 @@ struct Verify: ParsableCommand {
 
     @Option(
         name: .long,
-        help: "What products with 4-bit weights are computed in: float32, or int16, in which crayon run computes.")
+        help: "What products with weights are computed in: float32, or int16, in which crayon run computes.")
     var arithmetic = Arithmetic.float32
 
     @OptionGroup(title: "Source") var model: ModelOptions
