@@ -66,11 +66,11 @@ let package = Package(
         // Layer 2: numbers and files.
         layer("LinearAlgebra", ["Bytes", "Tensors", "Kernels"]),
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
-        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization"]),
+        layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
+        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Tokenization"]),
         layer(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
-        layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
         layer("Images", ["Bytes", "JSON", "Tensors", "Architecture", "CPNG", "CJPEG"]),
 
         layer("Plots", ["Bytes", "CCairo"]),
@@ -96,8 +96,8 @@ let package = Package(
         layer(
             "Conversion",
             [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Models",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Tokenization", "Checkpoints",
+                "BundleFormat", "Images", "Models",
             ]),
         layer(
             "Adapters",

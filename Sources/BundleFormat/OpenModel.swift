@@ -17,12 +17,14 @@ public func openModel(
 ///
 /// A folder is a checkpoint. A file is a bundle if its name or its metadata says so: the name alone must do,
 /// or one damaged byte could make a bundle pass for something else.
-/// - Throws: `CrayonError` for a file of another name that is no safetensors file.
+/// - Throws: `CrayonError` for a file of another name that is neither safetensors nor GGUF.
 public func isBundle(_ path: String) throws(CrayonError) -> Bool {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
         return false
     }
     if path.hasSuffix(".crayon") { return true }
-    return try SafetensorsFile(path: path).metadata(BundleNames.version) != nil
+    let mapping = try MappedFile(path: path)
+    if GGUFFile.isGGUF(mapping) { return false }
+    return try SafetensorsFile(mapping: mapping).metadata(BundleNames.version) != nil
 }

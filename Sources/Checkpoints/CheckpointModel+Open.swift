@@ -178,8 +178,8 @@ struct OpenedParts {
         var files: [AuxiliaryFile] = []
         func add(_ names: [String], of folder: FolderFiles, under prefix: String = "") throws(CrayonError) {
             for name in names where !files.contains(where: { $0.name == prefix + name }) {
-                if let file = try folder.open(name) {
-                    files.append(AuxiliaryFile(name: prefix + name, region: file.whole))
+                if let file = try folder.bytes(name) {
+                    files.append(AuxiliaryFile(name: prefix + name, region: file))
                 }
             }
         }

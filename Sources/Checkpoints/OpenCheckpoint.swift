@@ -1,9 +1,13 @@
 public import Bytes
 
-/// Opens a safetensors file, a folder with one, or a folder of shards with their index.
+/// Opens a safetensors or GGUF file, a folder with a safetensors file, or a folder of shards with their index.
 /// - Throws: `CrayonError` for a path with none of them, and for what the readers refuse.
 public func openCheckpoint(_ path: String) throws(CrayonError) -> any Checkpoint {
-    guard FolderFiles.isFolder(path) else { return try SafetensorsFile(path: path) }
+    guard FolderFiles.isFolder(path) else {
+        let mapping = try MappedFile(path: path)
+        if GGUFFile.isGGUF(mapping) { return try GGUFFile(mapping: mapping) }
+        return try SafetensorsFile(mapping: mapping)
+    }
     return try openCheckpoint(folder: FolderFiles(path: path))
 }
 

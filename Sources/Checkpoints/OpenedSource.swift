@@ -16,16 +16,26 @@ struct OpenedSource {
     init(
         _ path: String, kind: CheckpointModel.Origin.Kind, contents: Set<Layout.Content>, options: CheckpointOptions
     ) throws(CrayonError) {
+        var warnings: [String] = []
         if FolderFiles.isFolder(path) {
             folder = try FolderFiles(path: path)
             checkpoint = try openCheckpoint(folder: folder)
         } else {
-            checkpoint = try SafetensorsFile(path: path)
-            folder = try FolderFiles(containing: path)
+            let opened = try openCheckpoint(path)
+            if let file = opened as? GGUFFile {
+                // Everything is in the file; what lies beside it belongs to something else.
+                let model = try GGUFModel(file)
+                checkpoint = model
+                folder = FolderFiles(of: path, made: model.files)
+                warnings = model.warnings
+            } else {
+                checkpoint = opened
+                folder = try FolderFiles(containing: path)
+            }
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.
         var config: JSONReader?
-        if kind != .crayon, let file = try folder.path(of: "config.json") { config = try JSONReader(file: file) }
+        if kind != .crayon { config = try folder.reader("config.json") }
         if let name = options.layout, kind == .checkpoint || kind == .backbone {
             guard let named = Layout.named(name), contents.contains(named.content) else {
                 let known = Layout.all.filter { contents.contains($0.content) }
@@ -41,12 +51,12 @@ struct OpenedSource {
         place = path
         context = try LayoutContext(
             place: path, checkpoint: checkpoint, config: config, layout: layout, options: options)
+        context.warnings += warnings
         description = try layout.describe(context)
     }
 
     /// A small file beside the tensors, as JSON.
     func reader(_ name: String) throws(CrayonError) -> JSONReader? {
-        guard let path = try folder.path(of: name) else { return nil }
-        return try JSONReader(file: path)
+        try folder.reader(name)
     }
 }
