@@ -27,12 +27,14 @@ public struct CheckpointBase: BaseModel {
             quantized.flatMap { name in NF4Tensor.Component.allCases.map { name + $0.rawValue } })
         var weights: [BaseWeight] = []
         for name in checkpoint.names where !components.contains(name) {
-            guard let tensor = checkpoint.tensor(name) else { continue }
+            guard let entry = checkpoint.entry(name) else { continue }
             if quantized.contains(name) {
-                let stored = try NF4Tensor(named: name, place: checkpoint.place) { checkpoint.tensor($0) }
+                let stored = try NF4Tensor(named: name, place: checkpoint.place) { (name) throws(CrayonError) in
+                    try checkpoint.tensor(name)
+                }
                 weights.append(BaseWeight(name: name, shape: stored.shape, type: stored.sourceType, storage: .nf4))
             } else {
-                weights.append(BaseWeight(name: name, shape: tensor.shape, type: tensor.type, storage: .dense))
+                weights.append(BaseWeight(name: name, shape: entry.shape, type: entry.type, storage: .dense))
             }
         }
         self.weights = weights
@@ -43,9 +45,10 @@ public struct CheckpointBase: BaseModel {
 
     public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
         if quantized.contains(name) {
-            return .nf4(try NF4Tensor(named: name, place: place) { checkpoint.tensor($0) })
+            return .nf4(
+                try NF4Tensor(named: name, place: place) { (name) throws(CrayonError) in try checkpoint.tensor(name) })
         }
-        guard let tensor = checkpoint.tensor(name) else {
+        guard let tensor = try checkpoint.tensor(name) else {
             throw CrayonError(.missing, in: place, item: "tensor '\(name)'", found: "nothing")
         }
         return .dense(tensor)

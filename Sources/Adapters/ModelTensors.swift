@@ -25,7 +25,7 @@ struct ModelTensors {
         } else if let checkpoint = model as? CheckpointModel {
             for binding in checkpoint.bindings {
                 entries[binding.role] = Entry(
-                    name: binding.sourceName, type: binding.tensor.type, shape: binding.tensor.shape)
+                    name: binding.sourceName, type: binding.type, shape: binding.shape)
             }
         }
     }

@@ -105,7 +105,9 @@ public struct ModelSummary: Codable, Sendable {
             return
                 "\(step.kind) by \(step.producer): \(options.joined(separator: " ")); from \(sources.joined(separator: ", "))"
         }
-        tensors = bundle.safetensors.names.compactMap { bundle.tensor($0) }.map { Self.summary($0, roles[$0.name]) }
+        tensors = bundle.safetensors.names.compactMap { bundle.safetensors.entry($0) }.map {
+            Self.summary($0, roles[$0.name])
+        }
     }
 
     private init(path: String, checkpoint: CheckpointModel) {
@@ -117,22 +119,22 @@ public struct ModelSummary: Codable, Sendable {
         parts = Self.parts(
             checkpoint.bindings.map {
                 Weight(
-                    part: $0.part.rawValue, format: $0.tensor.type.rawValue, parameters: $0.tensor.shape.count,
-                    bytes: $0.tensor.region.count)
+                    part: $0.part.rawValue, format: $0.entry.encoding, parameters: $0.shape.count,
+                    bytes: $0.entry.byteCount)
             })
         files = checkpoint.files.map(\.name)
         unused = checkpoint.unused.map { tensor in tensor.name + (tensor.reason.map { " (\($0))" } ?? "") }
         warnings = checkpoint.warnings
-        tensors = checkpoint.bindings.map { Self.summary($0.tensor, $0.role.rawValue) }
+        tensors = checkpoint.bindings.map { Self.summary($0.entry, $0.role.rawValue) }
     }
 
     private init(path: String, checkpoint: any Checkpoint, warning: String) {
         self.init(path: path, kind: "safetensors of no known layout")
         byteCount = checkpoint.sourceFiles.reduce(0) { $0 + $1.byteCount }
-        let all = checkpoint.names.compactMap { checkpoint.tensor($0) }
+        let all = checkpoint.names.compactMap { checkpoint.entry($0) }
         parts = Self.parts(
             all.map {
-                Weight(part: "tensors", format: $0.type.rawValue, parameters: $0.shape.count, bytes: $0.region.count)
+                Weight(part: "tensors", format: $0.encoding, parameters: $0.shape.count, bytes: $0.byteCount)
             })
         warnings = [warning]
         tensors = all.map { Self.summary($0, nil) }
@@ -151,9 +153,9 @@ public struct ModelSummary: Codable, Sendable {
         tensors = []
     }
 
-    private static func summary(_ tensor: Tensor, _ role: String?) -> TensorSummary {
+    private static func summary(_ entry: TensorEntry, _ role: String?) -> TensorSummary {
         TensorSummary(
-            name: tensor.name, type: tensor.type.rawValue, shape: tensor.shape.dims, byteCount: tensor.region.count,
+            name: entry.name, type: entry.encoding, shape: entry.shape.dims, byteCount: entry.byteCount,
             role: role)
     }
 

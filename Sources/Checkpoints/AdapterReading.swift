@@ -49,7 +49,7 @@ struct AdapterReading {
                     .mismatch, in: place, item: "tensor '\(key)'", found: "a pair at a module that is no target",
                     expected: "only modules that 'target_modules' in adapter_config.json names")
             }
-            guard let tensor = checkpoint.tensor(key) else { continue }
+            guard let tensor = try checkpoint.tensor(key) else { continue }
             let rank = configuration.rank(of: path)
             let (out, input) = backbone.extents(of: module)
             let expected = factor == .a ? Shape([rank, input]) : Shape([out, rank])

@@ -1,14 +1,22 @@
 public import Bytes
+public import Quantization
 public import Tensors
 
-/// Named tensors in one or more files, opened and validated: after that no access can fail.
+/// Named tensors in one or more files, opened and validated: everything that files say of names, types, shapes and
+/// places has been checked. What is stored dense is borrowed from the mapped file; what is compressed, strided or quantized is made
+/// when it is asked for, and may turn out damaged only then.
 public protocol Checkpoint: Sendable {
     /// The path as the user named it.
     var place: String { get }
     /// The tensors' names in the order of their files.
     var names: [String] { get }
-    /// The tensor over mapped bytes; nil for a name that is not there.
-    func tensor(_ name: String) -> Tensor?
+    /// What is known of a tensor without reading it; nil for a name that is not there.
+    func entry(_ name: String) -> TensorEntry?
+    /// The tensor, over mapped bytes where it is stored dense; nil for a name that is not there.
+    /// - Throws: `CrayonError` naming file and tensor when its bytes cannot be made out.
+    func tensor(_ name: String) throws(CrayonError) -> Tensor?
+    /// The same, quantized where it is stored in a format that the kernels know.
+    func weight(_ name: String) throws(CrayonError) -> StoredWeight?
     /// The file that holds the tensor, for messages; `place` for a name that is not there.
     func file(of name: String) -> String
     /// Every file that tensors come from, in a fixed order.
@@ -19,6 +27,12 @@ public protocol Checkpoint: Sendable {
     func dontNeed(_ name: String)
     /// - Throws: `CrayonError` naming the file when one of them has changed since it was opened.
     func checkUnchanged() throws(CrayonError)
+}
+
+extension Checkpoint {
+    public func weight(_ name: String) throws(CrayonError) -> StoredWeight? {
+        try tensor(name).map(StoredWeight.dense)
+    }
 }
 
 /// A file that a model was read from, for provenance.

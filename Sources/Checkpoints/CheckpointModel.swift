@@ -8,11 +8,45 @@ public struct Binding: Sendable {
     public let role: Role
     /// What the configuration expects of the role; its shape is the tensor's.
     public let parameter: Parameter
-    public let tensor: Tensor
-    /// The tensor's name in its source.
-    public let sourceName: String
+    /// The tensor as its source describes it.
+    public let entry: TensorEntry
     /// Index into `CheckpointModel.origins`.
     public let origin: Int
+    let values: Values
+
+    /// Where the tensor's values are.
+    enum Values: Sendable {
+        case stored(any Checkpoint)
+        case made(Tensor)
+    }
+
+    /// The tensor's name in its source.
+    public var sourceName: String { entry.name }
+    public var shape: Shape { entry.shape }
+    public var type: ElementType { entry.type }
+
+    /// The tensor, which is made anew each time where its source does not store it dense.
+    public func tensor() throws(CrayonError) -> Tensor {
+        switch values {
+        case .made(let tensor): tensor
+        case .stored(let checkpoint): try Self.present(checkpoint.tensor(entry.name), entry, in: checkpoint)
+        }
+    }
+
+    /// The weight as its source stores it.
+    public func weight() throws(CrayonError) -> StoredWeight {
+        switch values {
+        case .made(let tensor): .dense(tensor)
+        case .stored(let checkpoint): try Self.present(checkpoint.weight(entry.name), entry, in: checkpoint)
+        }
+    }
+
+    private static func present<Value>(
+        _ value: Value?, _ entry: TensorEntry, in checkpoint: any Checkpoint
+    ) throws(CrayonError) -> Value {
+        guard let value else { preconditionFailure("\(checkpoint.place) lists \(entry.name) and does not have it") }
+        return value
+    }
 
     public var part: Part { parameter.part }
     public var isMatrix: Bool { parameter.isMatrix }
@@ -78,7 +112,7 @@ public struct CheckpointModel: ModelSource {
     public func binding(_ role: Role) -> Binding? { positions[role].map { bindings[$0] } }
 
     public func weight(_ role: Role) throws(CrayonError) -> StoredWeight? {
-        binding(role).map { .dense($0.tensor) }
+        try binding(role)?.weight()
     }
 
     /// Every file that tensors come from.

@@ -54,7 +54,7 @@ final class LayoutContext {
 
     func has(_ role: Role) -> Bool { names[role] != nil }
 
-    func shape(_ role: Role) -> Shape? { names[role].flatMap { checkpoint.tensor($0) }?.shape }
+    func shape(_ role: Role) -> Shape? { names[role].flatMap { checkpoint.entry($0) }?.shape }
 
     /// One extent of a tensor that the layout cannot do without.
     /// - Throws: `CrayonError` when the tensor is missing, has another rank, or the extent is out of bounds.

@@ -11,8 +11,8 @@ struct ParameterBinder {
     private(set) var origins: [CheckpointModel.Origin] = []
 
     private struct Claim {
-        var tensor: Tensor
-        var name: String
+        var entry: TensorEntry
+        var values: Binding.Values
         var origin: Int
     }
 
@@ -23,16 +23,16 @@ struct ParameterBinder {
 
     mutating func add(_ source: OpenedSource) {
         for (role, name) in source.context.names {
-            guard let tensor = source.checkpoint.tensor(name) else { continue }
-            claims[role] = Claim(tensor: tensor, name: name, origin: origins.count)
+            guard let entry = source.checkpoint.entry(name) else { continue }
+            claims[role] = Claim(entry: entry, values: .stored(source.checkpoint), origin: origins.count)
         }
         origins.append(.init(kind: source.kind, place: source.place, checkpoint: source.checkpoint))
     }
 
     mutating func add(_ adapter: AdapterReading) {
         for (role, name) in adapter.tensors {
-            guard let tensor = adapter.checkpoint.tensor(name) else { continue }
-            claims[role] = Claim(tensor: tensor, name: name, origin: origins.count)
+            guard let entry = adapter.checkpoint.entry(name) else { continue }
+            claims[role] = Claim(entry: entry, values: .stored(adapter.checkpoint), origin: origins.count)
         }
         origins.append(.init(kind: .adapter, place: adapter.checkpoint.place, checkpoint: adapter.checkpoint))
     }
@@ -48,8 +48,9 @@ struct ParameterBinder {
             freshGroups.append(title)
             for parameter in parameters where parameter.role.rawValue.hasPrefix(prefix) {
                 let name = Layout.crayonFile.sourceName(of: parameter.role) ?? parameter.role.rawValue
+                let tensor = FreshWeights.tensor(parameter, name: name, seed: seed)
                 claims[parameter.role] = Claim(
-                    tensor: FreshWeights.tensor(parameter, name: name, seed: seed), name: name, origin: origins.count)
+                    entry: TensorEntry(tensor), values: .made(tensor), origin: origins.count)
             }
         }
         if !freshGroups.isEmpty { origins.append(.init(kind: .fresh, place: "seed \(seed)", checkpoint: nil)) }
@@ -66,21 +67,21 @@ struct ParameterBinder {
                 if parameter.isRequired { missing.append(expected(parameter, opened)) }
                 continue
             }
-            let place = origins[claim.origin].checkpoint?.file(of: claim.name) ?? origins[claim.origin].place
-            guard claim.tensor.shape == parameter.shape else {
+            let place = origins[claim.origin].checkpoint?.file(of: claim.entry.name) ?? origins[claim.origin].place
+            guard claim.entry.shape == parameter.shape else {
                 throw CrayonError(
-                    .mismatch, in: place, item: "tensor '\(claim.name)'", found: "shape \(claim.tensor.shape)",
+                    .mismatch, in: place, item: "tensor '\(claim.entry.name)'", found: "shape \(claim.entry.shape)",
                     expected: "\(parameter.shape) for \(parameter.role)", advice: advice(parameter))
             }
-            guard claim.tensor.type.isFloat else {
+            guard claim.entry.type.isFloat else {
                 throw CrayonError(
-                    .unsupported, in: place, item: "tensor '\(claim.name)'",
-                    found: "elements of type \(claim.tensor.type.rawValue)", expected: "F32, F16, BF16 or F64")
+                    .unsupported, in: place, item: "tensor '\(claim.entry.name)'",
+                    found: "elements of type \(claim.entry.type.rawValue)", expected: "F32, F16, BF16 or F64")
             }
             bindings.append(
                 Binding(
-                    role: parameter.role, parameter: parameter, tensor: claim.tensor, sourceName: claim.name,
-                    origin: claim.origin))
+                    role: parameter.role, parameter: parameter, entry: claim.entry, origin: claim.origin,
+                    values: claim.values))
         }
         if let first = missing.first {
             let names = missing.map(\.name)

@@ -34,8 +34,16 @@ public struct SafetensorsFile: Checkpoint {
 
     public var names: [String] { entries.map(\.name) }
 
+    public func entry(_ name: String) -> TensorEntry? {
+        header(name).map {
+            TensorEntry(
+                name: name, type: $0.type, shape: $0.shape, encoding: $0.type.rawValue, byteCount: $0.byteCount,
+                offset: $0.offset)
+        }
+    }
+
     public func tensor(_ name: String) -> Tensor? {
-        guard let entry = entry(name) else { return nil }
+        guard let entry = header(name) else { return nil }
         return Tensor(
             name: name, type: entry.type, shape: entry.shape,
             region: mapping.region(offset: entry.offset, count: entry.byteCount))
@@ -45,7 +53,7 @@ public struct SafetensorsFile: Checkpoint {
 
     /// Where the tensor's bytes lie in the file; nil for a name that is not there.
     public func range(of name: String) -> Range<Int>? {
-        entry(name).map { $0.offset..<$0.offset + $0.byteCount }
+        header(name).map { $0.offset..<$0.offset + $0.byteCount }
     }
 
     public func file(of name: String) -> String { place }
@@ -53,11 +61,11 @@ public struct SafetensorsFile: Checkpoint {
     public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
 
     public func willNeed(_ name: String) {
-        if let entry = entry(name) { mapping.willNeed(offset: entry.offset, count: entry.byteCount) }
+        if let entry = header(name) { mapping.willNeed(offset: entry.offset, count: entry.byteCount) }
     }
 
     public func dontNeed(_ name: String) {
-        if let entry = entry(name) { mapping.dontNeed(offset: entry.offset, count: entry.byteCount) }
+        if let entry = header(name) { mapping.dontNeed(offset: entry.offset, count: entry.byteCount) }
     }
 
     public func checkUnchanged() throws(CrayonError) {
@@ -68,5 +76,5 @@ public struct SafetensorsFile: Checkpoint {
         }
     }
 
-    private func entry(_ name: String) -> SafetensorsHeader.Entry? { positions[name].map { entries[$0] } }
+    private func header(_ name: String) -> SafetensorsHeader.Entry? { positions[name].map { entries[$0] } }
 }

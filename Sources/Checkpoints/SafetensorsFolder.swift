@@ -103,6 +103,7 @@ public struct SafetensorsFolder: Checkpoint {
 
     private func shard(of name: String) -> SafetensorsFile? { shardOf[name].map { shards[$0] } }
 
+    public func entry(_ name: String) -> TensorEntry? { shard(of: name)?.entry(name) }
     public func tensor(_ name: String) -> Tensor? { shard(of: name)?.tensor(name) }
     public func file(of name: String) -> String { shard(of: name)?.place ?? place }
     public var sourceFiles: [SourceFile] { shards.flatMap(\.sourceFiles) }

@@ -14,6 +14,7 @@ public struct TensorList: Checkpoint {
         self.tensors = Dictionary(uniqueKeysWithValues: tensors.map { ($0.name, $0) })
     }
 
+    public func entry(_ name: String) -> TensorEntry? { tensors[name].map { TensorEntry($0) } }
     public func tensor(_ name: String) -> Tensor? { tensors[name] }
     public func file(of name: String) -> String { place }
     public var sourceFiles: [SourceFile] { [] }

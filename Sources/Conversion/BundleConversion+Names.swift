@@ -16,11 +16,10 @@ extension BundleConversion {
             let checkpoint = checkpoint(of: binding, in: model)
             return (
                 binding: binding, file: checkpoint.flatMap { fileIndex[$0.file(of: binding.sourceName)] } ?? .max,
-                address: checkpoint == nil ? UInt(index) : UInt(bitPattern: binding.tensor.region.baseAddress),
-                index: index
+                offset: checkpoint == nil ? index : binding.entry.offset, index: index
             )
         }
-        return keyed.sorted { ($0.file, $0.address, $0.index) < ($1.file, $1.address, $1.index) }.map(\.binding)
+        return keyed.sorted { ($0.file, $0.offset, $0.index) < ($1.file, $1.offset, $1.index) }.map(\.binding)
     }
 
     static func sourceFiles(of model: CheckpointModel) -> [(file: SourceFile, origin: String)] {

@@ -139,7 +139,7 @@ public struct BundleConversion: Sendable {
         _ bindings: [Binding], as weights: [BundleWeight], of model: CheckpointModel, to stream: WeightStream,
         _ digests: SourceDigests
     ) throws(CrayonError) {
-        let total = bindings.reduce(0) { $0 + $1.tensor.region.count }
+        let total = bindings.reduce(0) { $0 + $1.entry.denseByteCount }
         var done = 0
         for (index, (binding, entry)) in zip(bindings, weights).enumerated() {
             if index + 1 < bindings.count {
@@ -147,7 +147,12 @@ public struct BundleConversion: Sendable {
             }
             report(Progress(stage: .converting, tensor: binding.sourceName, done: done, total: total))
             let place = Self.checkpoint(of: binding, in: model)?.file(of: binding.sourceName) ?? model.place
-            let tensor = try options.transform?.apply(binding) ?? binding.tensor
+            let tensor: Tensor
+            if let changed = try options.transform?.apply(binding) {
+                tensor = changed
+            } else {
+                tensor = try binding.tensor()
+            }
             try stream.write(tensor, as: entry, place: place) { bytes in
                 done += bytes
                 digests.advance(by: bytes)
@@ -186,35 +191,36 @@ public struct BundleConversion: Sendable {
     // MARK: Plans
 
     private func coding(for binding: Binding, place: String) throws(CrayonError) -> BundleCoding {
-        let tensor = binding.tensor
-        func dense(_ type: ElementType) -> BundleCoding {
-            // A cast is judged by what becomes of its first elements.
-            let sample =
-                type == tensor.type
-                ? tensor : WeightStream.cast(tensor, elements: 0..<min(tensor.shape.count, 1 << 15), to: type)
-            let isPacked =
-                options.packs && tensor.shape.count * type.byteCount >= PackedTensor.leastByteCount
-                && PackedTensor.isWorthwhile(sample)
+        let (source, shape) = (binding.type, binding.shape)
+        func dense(_ type: ElementType) throws(CrayonError) -> BundleCoding {
+            var isPacked = options.packs && shape.count * type.byteCount >= PackedTensor.leastByteCount
+            if isPacked {
+                let tensor = try binding.tensor()
+                // A cast is judged by what becomes of its first elements.
+                isPacked = PackedTensor.isWorthwhile(
+                    type == source
+                        ? tensor : WeightStream.cast(tensor, elements: 0..<min(shape.count, 1 << 15), to: type))
+            }
             return BundleCoding(
-                kind: isPacked ? .packed : .plain, sourceType: tensor.type, type: type, shape: tensor.shape,
+                kind: isPacked ? .packed : .plain, sourceType: source, type: type, shape: shape,
                 blockSize: isPacked ? PackedTensor.blockElements : nil)
         }
         // bitsandbytes knows three types; float64 is rounded to float32 on the way in.
-        let quantizedType = tensor.type == .f64 ? ElementType.f32 : tensor.type
+        let quantizedType = source == .f64 ? ElementType.f32 : source
         switch options.plan.format(of: binding.parameter) {
-        case .source: return dense(tensor.type)
-        case .bf16: return dense(.bf16)
-        case .f16: return dense(.f16)
-        case .f32: return dense(.f32)
+        case .source: return try dense(source)
+        case .bf16: return try dense(.bf16)
+        case .f16: return try dense(.f16)
+        case .f32: return try dense(.f32)
         case .nf4:
             return BundleCoding(
-                kind: .nf4, sourceType: tensor.type, type: quantizedType, shape: tensor.shape,
+                kind: .nf4, sourceType: source, type: quantizedType, shape: shape,
                 blockSize: options.quantizer.blockSize,
                 nestedBlockSize: options.quantizer.doubleQuantization ? options.quantizer.nestedBlockSize : nil,
                 codeRule: options.quantizer.doubleQuantization ? options.quantizer.scaleCodes.rawValue : nil)
         case .int8:
             return BundleCoding(
-                kind: .int8, sourceType: tensor.type, type: quantizedType, shape: tensor.shape,
+                kind: .int8, sourceType: source, type: quantizedType, shape: shape,
                 blockSize: options.int8Quantizer.blockSize, codeRule: options.int8Quantizer.rule.rawValue)
         }
     }

@@ -43,7 +43,7 @@ public struct Probe: Sendable {
         let patches = configuration.vision?.patchCount ?? 0
         let placeholders = tokens.count { $0 == configuration.tokens.image }
         let total = tokens.count + placeholders * (patches - 1)
-        let positions = checkpoint.tensor("positions") == nil ? nil : try reader.integers("positions", rank: 1)
+        let positions = checkpoint.entry("positions") == nil ? nil : try reader.integers("positions", rank: 1)
         if let positions {
             let isAscending = zip(positions, positions.dropFirst()).allSatisfy { $0 < $1 }
             guard isAscending, positions.allSatisfy({ $0 >= 0 && $0 < total }) else {
@@ -60,7 +60,7 @@ public struct Probe: Sendable {
                     "[\(rows), \(configuration.backbone.vocabularySize)] for \(tokens.count) ids with \(placeholders) pictures"
             )
         }
-        let labels = checkpoint.tensor("labels") == nil ? nil : try reader.integers("labels", rank: 1)
+        let labels = checkpoint.entry("labels") == nil ? nil : try reader.integers("labels", rank: 1)
         if let labels {
             guard labels.count == total else {
                 throw reader.mismatch("labels", found: "\(labels.count) values", expected: "\(total)")
@@ -89,7 +89,7 @@ private struct ProbeReader {
     }
 
     func tensor(_ name: String) throws(CrayonError) -> Tensor {
-        guard let tensor = checkpoint.tensor(name) else {
+        guard let tensor = try checkpoint.tensor(name) else {
             throw CrayonError(.missing, in: checkpoint.place, item: "tensor '\(name)'", found: "not in the probe")
         }
         return tensor
@@ -117,8 +117,8 @@ private struct ProbeReader {
     }
 
     func images() throws(CrayonError) -> [ImageInput] {
-        guard checkpoint.tensor("pixel_values") != nil else {
-            for name in ["semantic_map", "numbering_map"] where checkpoint.tensor(name) != nil {
+        guard checkpoint.entry("pixel_values") != nil else {
+            for name in ["semantic_map", "numbering_map"] where checkpoint.entry(name) != nil {
                 throw mismatch(name, found: "a crayon map without a picture", expected: "no map without pixel_values")
             }
             return []
@@ -139,7 +139,7 @@ private struct ProbeReader {
     }
 
     private func crayonGrids(count: Int) throws(CrayonError) -> [CrayonGrid]? {
-        if checkpoint.tensor("semantic_map") == nil, checkpoint.tensor("numbering_map") == nil { return nil }
+        if checkpoint.entry("semantic_map") == nil, checkpoint.entry("numbering_map") == nil { return nil }
         let semantic = try grid("semantic_map", count: count)
         let numbering = try grid("numbering_map", count: count)
         guard semantic.side == numbering.side else {

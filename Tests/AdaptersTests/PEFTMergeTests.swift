@@ -37,8 +37,9 @@ import Testing
         let peft = try SafetensorsFile(path: Merges.fixture("\(example.name)/merged.safetensors"))
         #expect(new.names.sorted() == old.names.sorted() && Set(peft.names).isSubset(of: new.names))
         for name in old.names {
-            let ours = try #require(new.tensor(name))
-            let theirs = try #require(peft.tensor(name) ?? old.tensor(name))
+            let before = try old.tensor(name)
+            let ours = try #require(try new.tensor(name))
+            let theirs = try #require(peft.tensor(name) ?? before)
             #expect(ours.type == theirs.type, "\(name)")
             if name.hasSuffix(NF4Tensor.Component.quantState.rawValue) {
                 // Ours has room behind it; what it says is held below.
@@ -58,8 +59,13 @@ import Testing
             }
         }
         for weight in try CheckpointBase(path: base).weights where weight.storage == .nf4 {
-            let ours = try NF4Tensor(named: weight.name, place: "ours") { new.tensor($0) }
-            let theirs = try NF4Tensor(named: weight.name, place: "theirs") { peft.tensor($0) ?? old.tensor($0) }
+            let ours = try NF4Tensor(named: weight.name, place: "ours") { (name) throws(CrayonError) in
+                try new.tensor(name)
+            }
+            let theirs = try NF4Tensor(named: weight.name, place: "theirs") { (name) throws(CrayonError) in
+                if let merged = peft.tensor(name) { return merged }
+                return try old.tensor(name)
+            }
             // PEFT quantizes a sum in float32, and has that for the weight's type; here it keeps the one that it had.
             var state = theirs.quantState
             state.sourceType = weight.type

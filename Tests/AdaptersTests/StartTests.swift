@@ -17,7 +17,7 @@ import Testing
         let weights = try model.bindings.map { binding in
             let isQuantized = quantized && binding.part == .backbone && binding.isMatrix
             let stored: StoredWeight =
-                isQuantized ? .nf4(try NF4Quantizer().quantize(binding.tensor)) : .dense(binding.tensor)
+                isQuantized ? .nf4(try NF4Quantizer().quantize(try binding.tensor())) : .dense(try binding.tensor())
             return (
                 BundleWeight(
                     role: binding.role, part: binding.part, name: binding.sourceName, sourceName: binding.sourceName,

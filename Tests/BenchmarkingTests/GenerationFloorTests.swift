@@ -17,7 +17,7 @@ import Testing
         // The sample's pairs act at pictures alone.
         let touched = source.bindings.filter { $0.part == .backbone || $0.part == .head }
         #expect(touched.count > 30)
-        #expect(floor.weightBytes == touched.reduce(0) { $0 + $1.tensor.region.count })
+        #expect(floor.weightBytes == touched.reduce(0) { $0 + $1.entry.byteCount })
         #expect(floor.step.terms.map(\.amount) == [Double(floor.weightBytes)])
     }
 

@@ -121,8 +121,8 @@ import Testing
         #expect(model.unused.isEmpty)
         #expect(model.bindings.map(\.role) == model.configuration.parameters.map(\.role))
         for binding in model.bindings {
-            #expect(binding.tensor.shape == binding.parameter.shape, "\(binding.role)")
-            #expect(binding.tensor.name == binding.sourceName && binding.origin == 0, "\(binding.role)")
+            #expect(binding.shape == binding.parameter.shape, "\(binding.role)")
+            #expect(binding.entry.name == binding.sourceName && binding.origin == 0, "\(binding.role)")
         }
         #expect((model.configuration.vision == nil) == (expected.counts[.vision] == nil))
         #expect((model.configuration.crayon == nil) == (expected.counts[.vision] == nil))

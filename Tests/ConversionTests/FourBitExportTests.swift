@@ -16,7 +16,7 @@ private let fixtures = URL(filePath: #filePath).deletingLastPathComponent().dele
 @Suite struct FourBitExportTests {
     private func export(
         _ model: CheckpointModel, _ assignments: String..., blockSize: Int = 64, doubled: Bool = true,
-        _ body: (BundleReader, any Checkpoint, JSONObject, ExportReport) throws -> Void
+        _ body: (BundleReader, SafetensorsFile, JSONObject, ExportReport) throws -> Void
     ) throws {
         var plan = PrecisionPlan()
         for assignment in assignments { try plan.apply(assignment) }
@@ -32,7 +32,7 @@ private let fixtures = URL(filePath: #filePath).deletingLastPathComponent().dele
                 Issue.record("config.json is no object")
                 return
             }
-            try body(bundle, openCheckpoint("\(folder)/out"), config, report)
+            try body(bundle, SafetensorsFile(path: "\(folder)/out/model.safetensors"), config, report)
         }
     }
 
@@ -49,7 +49,7 @@ private let fixtures = URL(filePath: #filePath).deletingLastPathComponent().dele
             for binding in model.bindings {
                 let entry = try #require(bundle.entry(binding.role))
                 guard binding.part == .backbone, binding.isMatrix else {
-                    #expect(exported.tensor(binding.sourceName)?.region.array == binding.tensor.region.array)
+                    #expect(try exported.tensor(binding.sourceName)?.region.array == binding.tensor().region.array)
                     names.insert(binding.sourceName)
                     continue
                 }
@@ -62,7 +62,8 @@ private let fixtures = URL(filePath: #filePath).deletingLastPathComponent().dele
                 }
                 // And they read back as the weight that the quantizer makes.
                 let tensor = try NF4Tensor(named: binding.sourceName, place: "export") { exported.tensor($0) }
-                let fresh = try NF4Quantizer(blockSize: blockSize, doubleQuantization: doubled).quantize(binding.tensor)
+                let fresh = try NF4Quantizer(blockSize: blockSize, doubleQuantization: doubled).quantize(
+                    binding.tensor())
                 #expect(tensor.codes.array == fresh.codes.array)
             }
             #expect(Set(exported.names) == names)

@@ -104,7 +104,7 @@ struct CheckpointMerge {
             return [.init(name: weight.name, type: weight.type, shape: weight.shape)]
         }
         let state = weight.name + NF4Tensor.Component.quantState.rawValue
-        let components = componentNames(of: weight).compactMap { checkpoint.tensor($0) }
+        let components = try tensors(componentNames(of: weight))
         guard case .pair? = kind else { return components.map(SafetensorsWriter.Declaration.init) }
         return components.map { tensor in
             guard tensor.name == state else { return .init(tensor) }
@@ -115,6 +115,15 @@ struct CheckpointMerge {
     /// The text that describes a 4-bit weight has the mean of its scales in it, which a merge changes, and its length with
     /// it, while the header has to say it first. So the text gets room for the longest number, and spaces behind it.
     private static let stateRoom = 24
+
+    /// Tensors as the base has them.
+    private func tensors(_ names: [String]) throws(CrayonError) -> [Tensor] {
+        var tensors: [Tensor] = []
+        for name in names {
+            if let tensor = try checkpoint.tensor(name) { tensors.append(tensor) }
+        }
+        return tensors
+    }
 
     /// The names of a 4-bit weight's tensors, in the file's order.
     private func componentNames(of weight: BaseWeight) -> [String] {
@@ -137,7 +146,7 @@ struct CheckpointMerge {
             return ([try weights.cast(tensor, to: denseType ?? item.weight.type, named: name)], nil)
         case nil:
             guard let denseType, item.weight.type.isFloat else {
-                return (item.declarations.compactMap { checkpoint.tensor($0.name) }, nil)
+                return (try tensors(item.declarations.map(\.name)), nil)
             }
             let stored = try merge.base.stored(name)
             if case .dense(let tensor) = stored { return ([try weights.cast(tensor, to: denseType, named: name)], nil) }

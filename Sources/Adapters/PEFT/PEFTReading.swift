@@ -18,7 +18,7 @@ struct PEFTReading {
         let checkpoint = files.checkpoint
         var others: [(name: PEFTTensorName, tensor: Tensor)] = []
         for key in checkpoint.names {
-            guard let tensor = checkpoint.tensor(key) else { continue }
+            guard let tensor = try checkpoint.tensor(key) else { continue }
             let place = checkpoint.file(of: key)
             let name = try PEFTTensorName(key, isRestricted: isRestricted, place: place)
             checkpoint.willNeed(key)

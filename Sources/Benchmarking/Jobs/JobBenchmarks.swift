@@ -83,7 +83,7 @@ enum JobBenchmarks {
         Benchmark("quantize-file", .jobs, "a checkpoint on the disk to a bundle on the disk", comparesThreads: false) {
             () throws(CrayonError) in
             let checkpoint = try job.checkpoint()
-            let source = try CheckpointModel.open(checkpoint).bindings.reduce(0) { $0 + $1.tensor.region.count }
+            let source = try CheckpointModel.open(checkpoint).bindings.reduce(0) { $0 + $1.entry.byteCount }
             let written = try BundleReader(path: try job.bundle()).safetensors.mapping.count
             return Benchmark.Prepared(
                 job.subject, amount: Double(source), unit: .bytes,

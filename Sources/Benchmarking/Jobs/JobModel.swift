@@ -1,5 +1,5 @@
 import BundleFormat
-public import Bytes
+import Bytes
 import Checkpoints
 import Conversion
 import Foundation

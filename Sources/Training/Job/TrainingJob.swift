@@ -7,7 +7,7 @@ public import Datasets
 import Evaluation
 import Inference
 import JSON
-public import Models
+import Models
 import Tokenization
 
 /// One stage of training: a bundle, a plan and data in; a run's folder and a bundle out.

@@ -1,5 +1,5 @@
 import Adapters
-public import Architecture
+import Architecture
 public import BundleFormat
 public import Bytes
 import Checkpoints

@@ -145,7 +145,7 @@ private struct QuantizeResult: Encodable {
     ) {
         self.output = output
         bytes = (try? FileManager.default.attributesOfItem(atPath: output)[.size] as? Int) ?? 0
-        sourceBytes = source.bindings.reduce(0) { $0 + $1.tensor.region.count }
+        sourceBytes = source.bindings.reduce(0) { $0 + $1.entry.byteCount }
         seconds = elapsed.seconds
         self.peakAnonymousBytes = peakAnonymousBytes
         sections = manifest.sections.map { Section(name: $0.name, tensors: $0.tensors, bytes: $0.bytes) }
