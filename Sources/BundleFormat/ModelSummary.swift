@@ -6,7 +6,7 @@ import Tensors
 /// What a file or folder holds, without reading its weights.
 public struct ModelSummary: Codable, Sendable {
     public var path: String
-    /// `bundle`, or `checkpoint` with the layout's name, or `safetensors` for one that no layout knows.
+    /// `bundle`, or `checkpoint` with the layout's name, or `safetensors` or `GGUF` for one that no layout knows.
     public var kind: String
     public var byteCount: Int
     public var configuration: ModelConfiguration?
@@ -56,7 +56,7 @@ public struct ModelSummary: Codable, Sendable {
         do {
             model = try openModel(path: path)
         } catch  where !path.hasSuffix(".crayon") {
-            // Still worth a look: any safetensors will do.
+            // Still worth a look: any safetensors or GGUF will do.
             let checkpoint = try openCheckpoint(path)
             self.init(path: path, checkpoint: checkpoint, warning: error.description)
             return
@@ -129,7 +129,7 @@ public struct ModelSummary: Codable, Sendable {
     }
 
     private init(path: String, checkpoint: any Checkpoint, warning: String) {
-        self.init(path: path, kind: "safetensors of no known layout")
+        self.init(path: path, kind: "\(checkpoint is GGUFFile ? "GGUF" : "safetensors") of no known layout")
         byteCount = checkpoint.sourceFiles.reduce(0) { $0 + $1.byteCount }
         let all = checkpoint.names.compactMap { checkpoint.entry($0) }
         parts = Self.parts(

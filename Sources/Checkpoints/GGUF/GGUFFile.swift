@@ -48,6 +48,14 @@ public struct GGUFFile: Checkpoint {
             region: mapping.region(offset: entry.offset, count: entry.byteCount))
     }
 
+    public func entry(_ name: String) -> TensorEntry? {
+        header(name).map {
+            TensorEntry(
+                name: name, type: $0.type.elementType ?? .f32, shape: $0.shape, encoding: $0.type.label,
+                byteCount: $0.byteCount, offset: $0.offset)
+        }
+    }
+
     /// Over the mapped bytes where elements stand by themselves; otherwise dequantized to float32, by every call.
     public func tensor(_ name: String) -> Tensor? { stored(name)?.dense() }
 

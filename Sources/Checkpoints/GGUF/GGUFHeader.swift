@@ -76,7 +76,8 @@ struct GGUFHeader: Sendable {
             let item = "key '\(key)'"
             guard !key.isEmpty, taken.insert(key).inserted else {
                 throw CrayonError(
-                    .malformed, in: cursor.place, item: item, found: key.isEmpty ? "an empty key" : "a key that is taken",
+                    .malformed, in: cursor.place, item: item,
+                    found: key.isEmpty ? "an empty key" : "a key that is taken",
                     expected: "keys that differ")
             }
             let type = try cursor.valueType(of: item)

@@ -26,7 +26,8 @@ struct GGUFHyperparameters {
         var headSize = try keys.optionalExtent("attention.key_length", limit: 1 << 16)
         if headSize == nil, hidden % heads == 0 { headSize = hidden / heads }
         guard let headSize, headSize % 2 == 0 else {
-            throw keys.error("attention.head_count", "\(heads)", "a divisor of \(hidden) that leaves heads of an even size")
+            throw keys.error(
+                "attention.head_count", "\(heads)", "a divisor of \(hidden) that leaves heads of an even size")
         }
         for key in ["attention.value_length", "rope.dimension_count"] {
             if let size = try keys.optionalExtent(key, limit: 1 << 16), size != headSize {

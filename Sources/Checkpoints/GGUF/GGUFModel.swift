@@ -1,5 +1,5 @@
-public import Bytes
 import Architecture
+public import Bytes
 import JSON
 public import Quantization
 public import Tensors
@@ -82,7 +82,8 @@ public struct GGUFModel: Checkpoint {
         for (part, module) in zip(source.parts, [BackboneModule.query, .key, .value]) {
             guard let tensor = file.stored(part) else {
                 throw CrayonError(
-                    .missing, in: file.place, item: "tensor '\(part)'", found: "nothing", expected: "one beside '\(name)'")
+                    .missing, in: file.place, item: "tensor '\(part)'", found: "nothing",
+                    expected: "one beside '\(name)'")
             }
             try check(tensor, rows: backbone.extents(of: module).out, backbone, file)
             guard tensor.shape.dims.dropFirst() == stored.shape.dims.dropFirst() else {
@@ -126,6 +127,17 @@ public struct GGUFModel: Checkpoint {
     public func dontNeed(_ name: String) { for part in sources[name]?.parts ?? [] { file.dontNeed(part) } }
 
     public func checkUnchanged() throws(CrayonError) { try file.checkUnchanged() }
+
+    public func entry(_ name: String) -> TensorEntry? {
+        guard let source = sources[name] else { return nil }
+        let parts = source.parts.compactMap { file.entry($0) }
+        // Each type once, in the order of the parts.
+        let encodings = parts.map(\.encoding)
+        let differing = encodings.enumerated().filter { encodings.firstIndex(of: $1) == $0 }.map(\.element)
+        return TensorEntry(
+            name: name, type: source.type, shape: source.shape, encoding: differing.joined(separator: ", "),
+            byteCount: parts.reduce(0) { $0 + $1.byteCount }, offset: parts.map(\.offset).min() ?? 0)
+    }
 
     public func tensor(_ name: String) -> Tensor? {
         guard let source = sources[name] else { return nil }

@@ -69,7 +69,8 @@ struct GGUFTokenizer {
         guard scores.count == texts.count, kinds.count == texts.count else {
             throw CrayonError(
                 .mismatch, in: file.place, item: "tokenizer.ggml",
-                found: "\(texts.count) tokens, \(scores.count) scores, \(kinds.count) types", expected: "as many of each")
+                found: "\(texts.count) tokens, \(scores.count) scores, \(kinds.count) types",
+                expected: "as many of each")
         }
         return texts.indices.map { index in
             (
@@ -92,7 +93,8 @@ struct GGUFTokenizer {
         for (id, piece) in pieces.enumerated() {
             guard piece.score.isFinite else {
                 throw CrayonError(
-                    .malformed, in: file.place, item: "key 'tokenizer.ggml.scores'", found: "\(piece.score) of token \(id)",
+                    .malformed, in: file.place, item: "key 'tokenizer.ggml.scores'",
+                    found: "\(piece.score) of token \(id)",
                     expected: "finite numbers")
             }
             var piece = SentencePieceModel.Piece(text: piece.text.array, score: piece.score, kind: piece.kind)
@@ -153,7 +155,9 @@ struct GGUFTokenizer {
             guard let text = String(validating: texts[id].buffer, as: UTF8.self) else { continue }
             object[key] = .string(text)
         }
-        if let template = file.metadata("tokenizer.chat_template")?.string { object["chat_template"] = .string(template) }
+        if let template = file.metadata("tokenizer.chat_template")?.string {
+            object["chat_template"] = .string(template)
+        }
         object["legacy"] = true
         let text = JSONValue.object(object).text(style: .pretty(indent: 2)) + "\n"
         files.append(("tokenizer_config.json", Array(text.utf8)))
