@@ -158,7 +158,7 @@ let package = Package(
         tests("Architecture", ["Tensors"]),
         tests("LinearAlgebra", ["Bytes", "Kernels", "Tensors"]),
         tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
-        tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors"]),
+        tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors", "Tokenization"]),
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "JSON", "Quantization", "Tensors"]),
         tests("Layers", ["Architecture", "Quantization", "Tensors"]),
         tests("Tokenization", ["Bytes"], fixtures: true),

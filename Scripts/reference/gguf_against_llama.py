@@ -10,6 +10,7 @@ with shared libraries, see `ggml.py`. Tiny random Llama and InternLM2 checkpoint
 - blocks: the tensors of every quantized type against GGML's quantizers;
 - logits: llama.cpp runs the files; transformers runs the same numbers in float32;
 - tokens: llama.cpp's ids against those of the sentencepiece package;
+- pictures: llama.cpp's embeddings of a picture, by the file of `--mmproj`, against transformers' CLIP and PyTorch's projector;
 - reading: what llama-quantize and the converter wrote, through `crayon quantize` and `crayon export --format safetensors`, against
   the gguf package's numbers bit for bit, and the tokenizer that was made of the metadata.
 
@@ -34,7 +35,7 @@ import torch
 from ggml import GGML, TYPES
 from gguf.quants import dequantize
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import CLIPVisionConfig, CLIPVisionModel, LlamaConfig, LlamaForCausalLM
 
 ROOT = Path(__file__).resolve().parents[2]
 CRAYON = os.environ.get("CRAYON", str(ROOT / ".build/release/crayon"))
@@ -138,7 +139,7 @@ def make_internlm2(folder: Path, llama: dict[str, torch.Tensor]) -> None:
 
 class Llama:
     def __init__(self, binaries: Path, source: Path) -> None:
-        os.environ["LLAMA_CPP_LIB_PATH"] = str(binaries)
+        os.environ["LLAMA_CPP_LIB_PATH"] = os.environ["MTMD_CPP_LIB"] = str(binaries)
         # The bindings alone, without what the package imports beside them.
         package = types.ModuleType("llama_cpp")
         package.__path__ = [str(source / "llama_cpp")]
@@ -194,6 +195,34 @@ class Llama:
             lists.append(list(buffer[:count]))
         api.llama_model_free(model)
         return lists
+
+    def picture(self, projector: Path, text: Path, pixels: np.ndarray, width: int) -> np.ndarray:
+        """pixels [side, side, 3] of bytes -> [patches, width]"""
+        import llama_cpp.mtmd_cpp as mtmd
+
+        model = self.open(text)
+        parameters = mtmd.mtmd_context_params_default()
+        parameters.use_gpu = parameters.warmup = parameters.print_timings = False
+        parameters.n_threads = 2
+        parameters.flash_attn_type = 0
+        context = mtmd.mtmd_init_from_file(str(projector).encode(), model, parameters)
+        assert context, f"llama.cpp does not take {projector}"
+        raw = np.ascontiguousarray(pixels, dtype=np.uint8)
+        bitmap = mtmd.mtmd_bitmap_init(
+            raw.shape[1], raw.shape[0], raw.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+        )
+        chunks = mtmd.mtmd_input_chunks_init()
+        marker = mtmd.mtmd_default_marker()
+        prompt = mtmd.mtmd_input_text(marker, len(marker), False, True)
+        bitmaps = (mtmd.mtmd_bitmap_p_ctypes * 1)(bitmap)
+        assert mtmd.mtmd_tokenize(context, chunks, ctypes.byref(prompt), bitmaps, 1) == 0
+        for index in range(mtmd.mtmd_input_chunks_size(chunks)):
+            chunk = mtmd.mtmd_input_chunks_get(chunks, index)
+            if mtmd.mtmd_input_chunk_get_type(chunk) == mtmd.MTMD_INPUT_CHUNK_TYPE_IMAGE:
+                assert mtmd.mtmd_encode_chunk(context, chunk) == 0
+                count = mtmd.mtmd_input_chunk_get_n_tokens(chunk)
+                return np.ctypeslib.as_array(mtmd.mtmd_get_output_embd(context), shape=(count, width)).copy()
+        raise SystemExit("no picture among the chunks")
 
 
 # -- numbers
@@ -352,10 +381,62 @@ def main() -> None:
         report(f"{name} llama.cpp's token ids", all(equal), f"{sum(equal)} of {len(equal)} texts as sentencepiece")
 
         reading(options, work, name, processor)
+    pictures(llama, work)
     print(f"{len(failures)} failures")
     if not options.keep:
         shutil.rmtree(work)
     sys.exit(1 if failures else 0)
+
+
+def project(hidden: torch.Tensor, projector: dict[str, torch.Tensor]) -> torch.Tensor:
+    first = torch.nn.functional.linear(hidden, projector["vision_proj.0.weight"], projector["vision_proj.0.bias"])
+    # llama.cpp's GELU is the tanh approximation.
+    first = torch.nn.functional.gelu(first, approximate="tanh")
+    return torch.nn.functional.linear(first, projector["vision_proj.2.weight"], projector["vision_proj.2.bias"])
+
+
+def pictures(llama: Llama, work: Path) -> None:
+    torch.manual_seed(9)
+    config = CLIPVisionConfig(
+        hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4, image_size=56, patch_size=14,
+        hidden_act="quick_gelu", layer_norm_eps=1e-5, projection_dim=32,
+    )  # fmt: skip
+    clip = CLIPVisionModel(config).float().eval()
+    with torch.no_grad():
+        for parameter in clip.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    clip.save_pretrained(work / "clip")
+    # transformers 5 leaves out what published files have before each name.
+    names = {name.removeprefix("vision_model."): tensor for name, tensor in clip.state_dict().items()}
+    save_file(
+        {"vision_model." + name: tensor.contiguous() for name, tensor in names.items() if "position_ids" not in name},
+        work / "clip/model.safetensors", metadata={"format": "pt"},
+    )  # fmt: skip
+    bundle, folder = work / "picture.crayon", work / "picture"
+    parts = ["--backbone", work / "llama", "--vision", work / "clip", "--image-size", 56]
+    crayon("quantize", *parts, "-o", bundle, *SOURCE, "-q")
+    crayon("export", bundle, "--format", "safetensors", "-o", folder, "--overwrite", "-q")
+    projector = {name: tensor.float() for name, tensor in load_file(folder / "crayon/model.safetensors").items()}
+    pixels = np.random.default_rng(1).integers(0, 256, (56, 56, 3), dtype=np.uint8)
+    mean, deviation = (torch.tensor(values) for values in (
+        [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]))  # fmt: skip
+    normal = ((torch.from_numpy(pixels).float() / 255 - mean) / deviation).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        tower = getattr(clip, "vision_model", clip)
+        right = tower(normal, output_hidden_states=True).hidden_states[-1][0, 1:]
+        # llama.cpp puts the class embedding behind the patches, and leaves out the first row all the same.
+        patches = tower.embeddings.patch_embedding(normal).flatten(2).transpose(1, 2)
+        rows = torch.cat([patches, tower.embeddings.class_embedding[None, None]], 1)
+        rows = tower.pre_layrnorm(rows + tower.embeddings.position_embedding.weight)
+        expected = project(tower.encoder(inputs_embeds=rows).last_hidden_state[0, 1:], projector)
+        right = project(right, projector)
+    for kind, limit in (("f32", 1e-3), ("f16", 1e-2)):
+        path = work / f"mmproj-{kind}.gguf"
+        crayon("export", bundle, "--format", "gguf", "--mmproj", "--without-crayon", "--type", kind, "-o", path, "--overwrite", "-q")
+        found = llama.picture(path, work / "llama-f32.gguf", pixels, 256)
+        error = relative(found, expected.numpy())
+        figure = f"relative error {error:.2e}; {relative(found, right.numpy()):.2e} with the class embedding in its place"
+        report(f"mmproj {kind} embeddings", found.shape == expected.shape and error < limit, figure)
 
 
 def quantized(options: argparse.Namespace, work: Path, name: str, kind: str) -> Path:

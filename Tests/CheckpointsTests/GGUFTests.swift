@@ -48,7 +48,7 @@ import Testing
         #expect(file.metadata("numbers")?.array?.numbers == [1, 2.5])
         #expect(file.metadata("nothing")?.array?.count == 0)
         var nested: [Int] = []
-        file.metadata("nested")?.array?.forEach { nested.append($0.array?.count ?? -1) }
+        file.metadata("nested")?.array?.visit { nested.append($0.array?.count ?? -1) }
         #expect(nested == [2, 0, 1])
         #expect(file.metadata("absent") == nil)
     }
@@ -86,7 +86,7 @@ import Testing
                     #expect(tensor.region.count == tensor.shape.count * tensor.type.byteCount)
                     #expect(entry.offset + entry.byteCount <= bytes.count)
                 }
-                for (_, value) in file.metadata { value.array?.forEach { _ = $0.string } }
+                for (_, value) in file.metadata { value.array?.visit { _ = $0.string } }
             } catch {
                 #expect(error.place == path)
             }
@@ -98,7 +98,7 @@ import Testing
         let folder = TemporaryFolder()
         let path = folder.file("a.gguf")
         let values = Tensor(name: "w", shape: Shape([2, 64]), values: (0..<128).map { Float($0) - 60 })
-        let blocks = try GGMLQuantizer(.q8_0).quantize(values)
+        let blocks = try GGMLQuantizer(.q80).quantize(values)
         let writer = try GGUFWriter(
             path: path,
             metadata: [
@@ -107,7 +107,7 @@ import Testing
                 ("h", .bools([true])),
             ],
             tensors: [
-                .init(name: "bias", type: .f32, shape: Shape([3])), .init(name: "w", type: .q8_0, shape: blocks.shape),
+                .init(name: "bias", type: .f32, shape: Shape([3])), .init(name: "w", type: .q80, shape: blocks.shape),
             ])
         try [Float(1), 2, 3].withUnsafeBytes { try writer.write($0, of: "bias") }
         // In two parts, the last first.
@@ -137,7 +137,7 @@ import Testing
         #expect(error([.init(name: long, type: .f32, shape: Shape([1]))]).contains("a name of 64 bytes"))
         let twice = GGUFWriter.Declaration(name: "x", type: .f32, shape: Shape([1]))
         #expect(error([twice, twice]).contains("a name that is taken"))
-        #expect(error([.init(name: "x", type: .q4_k, shape: Shape([8, 32]))]).contains("a multiple of 256"))
+        #expect(error([.init(name: "x", type: .q4K, shape: Shape([8, 32]))]).contains("a multiple of 256"))
     }
 
     private func hex(_ bytes: [UInt8]) -> String {

@@ -53,18 +53,18 @@ import Testing
 
     @Test func rowsMustBeWholeBlocks() throws {
         let tensor = Tensor(name: "w", shape: Shape([64, 96]), values: [Float](repeating: 1, count: 64 * 96))
-        let error = #expect(throws: CrayonError.self) { try GGMLQuantizer(.q4_k).quantize(tensor) }
+        let error = #expect(throws: CrayonError.self) { try GGMLQuantizer(.q4K).quantize(tensor) }
         #expect(
             error?.description
                 == "quantize: tensor 'w': shape [64, 96]; expected rows of a multiple of 256, a block of Q4_K")
-        #expect(try GGMLQuantizer(.q4_0).quantize(tensor).region.count == 64 * 3 * 18)
+        #expect(try GGMLQuantizer(.q40).quantize(tensor).region.count == 64 * 3 * 18)
     }
 
     @Test func badNumbersAreNamed() throws {
         var values = [Float](repeating: 1, count: 512)
         values[300] = .nan
         let error = #expect(throws: CrayonError.self) {
-            try GGMLQuantizer(.q6_k).quantize(Tensor(name: "w", shape: Shape([2, 256]), values: values))
+            try GGMLQuantizer(.q6K).quantize(Tensor(name: "w", shape: Shape([2, 256]), values: values))
         }
         #expect(error?.description == "quantize: tensor 'w': nan at index 300; expected finite weights")
         values[300] = 1e9
@@ -84,7 +84,7 @@ import Testing
             #expect(type.blockBytes > 0)
             #expect(GGMLType.unreadName(type.rawValue) == nil)
         }
-        #expect(GGMLType.q4_k.byteCount(of: 128) == nil)
+        #expect(GGMLType.q4K.byteCount(of: 128) == nil)
         #expect(GGMLType.f64.byteCount(of: .max / 4) == nil)
         #expect(GGMLType.unreadName(23) == "IQ4_XS")
     }

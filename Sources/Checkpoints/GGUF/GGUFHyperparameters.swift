@@ -168,10 +168,12 @@ extension GGUFHyperparameters {
 
         func optionalPositive(_ key: String) throws(CrayonError) -> Double? {
             guard let value = file.metadata("\(prefix).\(key)") else { return nil }
-            guard let number = value.number, number.isFinite, number > 0 else {
+            // As float32, which is what it is used as.
+            let number = value.number.map(GGUFHyperparameters.shortest)
+            guard let number, number.isFinite, number > 0 else {
                 throw error(key, value.number.map { "\($0)" } ?? value.kind, "a positive number")
             }
-            return GGUFHyperparameters.shortest(number)
+            return number
         }
 
         func positive(_ key: String) throws(CrayonError) -> Double {

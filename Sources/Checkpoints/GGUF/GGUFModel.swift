@@ -143,6 +143,9 @@ public struct GGUFModel: Checkpoint {
         guard let source = sources[name] else { return nil }
         let parts = source.parts.compactMap { file.stored($0) }
         guard let module = source.module else { return parts.first?.dense().named(name) }
+        guard source.shape.count > 0 else {
+            return Tensor(name: name, type: source.type, shape: source.shape, region: ByteRegion(copying: []))
+        }
         let rows = GGUFRows.of(module, in: backbone, turns: turnsRows)
         return gather(parts, rows, as: source).named(name)
     }

@@ -91,7 +91,7 @@ public struct GGUFArray: Sendable {
     let region: ByteRegion
 
     /// Calls `body` with the elements in order.
-    public func forEach<Failure: Error>(_ body: (GGUFValue) throws(Failure) -> Void) throws(Failure) {
+    public func visit<Failure: Error>(_ body: (GGUFValue) throws(Failure) -> Void) throws(Failure) {
         var cursor = GGUFCursor(region, place: place)
         for _ in 0..<count {
             guard let value = try? cursor.value(elementType, of: "an array", depth: 0) else {
@@ -104,21 +104,21 @@ public struct GGUFArray: Sendable {
     /// The elements as integers; nil where one is none.
     public var integers: [Int]? {
         var values: [Int] = []
-        forEach { if let value = $0.integer { values.append(value) } }
+        visit { if let value = $0.integer { values.append(value) } }
         return values.count == count ? values : nil
     }
 
     /// The elements as numbers; nil where one is none.
     public var numbers: [Double]? {
         var values: [Double] = []
-        forEach { if let value = $0.number { values.append(value) } }
+        visit { if let value = $0.number { values.append(value) } }
         return values.count == count ? values : nil
     }
 
     /// The elements as the bytes of texts; nil where one is none.
     public var strings: [ByteRegion]? {
         var values: [ByteRegion] = []
-        forEach { if case .string(let bytes) = $0 { values.append(bytes) } }
+        visit { if case .string(let bytes) = $0 { values.append(bytes) } }
         return values.count == count ? values : nil
     }
 }

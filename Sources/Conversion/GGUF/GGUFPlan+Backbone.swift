@@ -112,10 +112,10 @@ extension GGUFPlan {
         _ model: any ModelSource, _ name: String, _ role: Role, _ shape: Shape, _ wished: GGMLType?, rows: [Int]? = nil,
         isHead: Bool = false
     ) throws(CrayonError) {
-        let small: Set<GGMLType> = [.q4_0, .q4_1, .q5_0, .q5_1, .iq4_nl, .q4_k, .q5_k]
+        let small: Set<GGMLType> = [.q40, .q41, .q50, .q51, .iq4NL, .q4K, .q5K]
         let chosen: GGMLType
         if let wished {
-            chosen = isHead && small.contains(wished) ? .q6_k : wished
+            chosen = isHead && small.contains(wished) ? .q6K : wished
         } else {
             chosen = Self.sourceType(try Self.elementType(of: role, in: model))
         }

@@ -34,15 +34,15 @@ struct GGUFPlan {
     static func fileType(_ type: GGMLType) -> UInt32 {
         switch type {
         case .f16: 1
-        case .q4_0: 2
-        case .q4_1: 3
-        case .q8_0: 7
-        case .q5_0: 8
-        case .q5_1: 9
-        case .q4_k: 14
-        case .q5_k: 16
-        case .q6_k: 18
-        case .iq4_nl: 25
+        case .q40: 2
+        case .q41: 3
+        case .q80: 7
+        case .q50: 8
+        case .q51: 9
+        case .q4K: 14
+        case .q5K: 16
+        case .q6K: 18
+        case .iq4NL: 25
         case .bf16: 32
         default: 0
         }
@@ -60,7 +60,7 @@ struct GGUFPlan {
     mutating func type(_ wished: GGMLType, columns: Int) -> GGMLType {
         var type = wished
         if columns % type.blockElements != 0 {
-            type = [.q4_k: .q5_0, .q5_k: .q5_1, .q6_k: .q8_0][type] ?? .f16
+            type = [.q4K: .q50, .q5K: .q51, .q6K: .q80][type] ?? .f16
         }
         if columns % type.blockElements != 0 { type = .f16 }
         if type != wished { fallbacks[wished] = (type, (fallbacks[wished]?.count ?? 0) + 1) }

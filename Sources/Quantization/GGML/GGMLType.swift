@@ -4,15 +4,15 @@
 public enum GGMLType: UInt32, CaseIterable, Sendable {
     case f32 = 0
     case f16 = 1
-    case q4_0 = 2
-    case q4_1 = 3
-    case q5_0 = 6
-    case q5_1 = 7
-    case q8_0 = 8
-    case q4_k = 12
-    case q5_k = 13
-    case q6_k = 14
-    case iq4_nl = 20
+    case q40 = 2
+    case q41 = 3
+    case q50 = 6
+    case q51 = 7
+    case q80 = 8
+    case q4K = 12
+    case q5K = 13
+    case q6K = 14
+    case iq4NL = 20
     case i8 = 24
     case i16 = 25
     case i32 = 26
@@ -25,15 +25,15 @@ public enum GGMLType: UInt32, CaseIterable, Sendable {
         switch self {
         case .f32: "F32"
         case .f16: "F16"
-        case .q4_0: "Q4_0"
-        case .q4_1: "Q4_1"
-        case .q5_0: "Q5_0"
-        case .q5_1: "Q5_1"
-        case .q8_0: "Q8_0"
-        case .q4_k: "Q4_K"
-        case .q5_k: "Q5_K"
-        case .q6_k: "Q6_K"
-        case .iq4_nl: "IQ4_NL"
+        case .q40: "Q4_0"
+        case .q41: "Q4_1"
+        case .q50: "Q5_0"
+        case .q51: "Q5_1"
+        case .q80: "Q8_0"
+        case .q4K: "Q4_K"
+        case .q5K: "Q5_K"
+        case .q6K: "Q6_K"
+        case .iq4NL: "IQ4_NL"
         case .i8: "I8"
         case .i16: "I16"
         case .i32: "I32"
@@ -82,15 +82,15 @@ public enum GGMLType: UInt32, CaseIterable, Sendable {
     /// How blocks are read and made; nil for a type without blocks.
     var codec: (any GGMLCodec.Type)? {
         switch self {
-        case .q4_0: SignedBlock<FourBitCodes>.self
-        case .q4_1: OffsetBlock<FourBitCodes>.self
-        case .q5_0: SignedBlock<FiveBitCodes>.self
-        case .q5_1: OffsetBlock<FiveBitCodes>.self
-        case .q8_0: EightBitBlock.self
-        case .q4_k: SuperBlock<FourBitSuperCodes>.self
-        case .q5_k: SuperBlock<FiveBitSuperCodes>.self
-        case .q6_k: SixBitSuperBlock.self
-        case .iq4_nl: NonlinearBlock.self
+        case .q40: SignedBlock<FourBitCodes>.self
+        case .q41: OffsetBlock<FourBitCodes>.self
+        case .q50: SignedBlock<FiveBitCodes>.self
+        case .q51: OffsetBlock<FiveBitCodes>.self
+        case .q80: EightBitBlock.self
+        case .q4K: SuperBlock<FourBitSuperCodes>.self
+        case .q5K: SuperBlock<FiveBitSuperCodes>.self
+        case .q6K: SixBitSuperBlock.self
+        case .iq4NL: NonlinearBlock.self
         default: nil
         }
     }

@@ -12,7 +12,7 @@ struct Inspect: ParsableCommand {
             """
     )
 
-    @Argument(help: ArgumentHelp("A bundle, a safetensors file or a checkpoint folder.", valueName: "model"))
+    @Argument(help: ArgumentHelp("A bundle, a safetensors or GGUF file, or a checkpoint folder.", valueName: "model"))
     var model: String
 
     @Flag(name: .long, help: "List every tensor.")

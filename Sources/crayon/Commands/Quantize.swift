@@ -25,7 +25,7 @@ struct Quantize: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "A folder or safetensors file with the whole model; left out with --backbone.", valueName: "checkpoint"))
+            "A folder, safetensors or GGUF file with all of the model; not with --backbone.", valueName: "checkpoint"))
     var checkpoint: String?
 
     @Option(
