@@ -94,7 +94,7 @@ import Tokenization
             ("llama.rope.dimension_count", .uint32(4), "key 'llama.rope.dimension_count': 4"),
             ("llama.attention.head_count", .uint32(0), "key 'llama.attention.head_count': 0"),
             ("llama.attention.head_count_kv", .uint32(3), "a divisor of 4"),
-            ("llama.attention.head_count", .uint32(8), "tensor 'blk.0.attn_q.weight'"),
+            ("llama.attention.head_count", .uint32(8), "tensor 'blk.0.attn_k.weight': shape [16, 32]; expected 8 rows"),
             ("llama.embedding_length", .string("x"), "key 'llama.embedding_length': a text"),
             ("llama.block_count", .uint32(2), "num_hidden_layers"),
             ("tokenizer.ggml.scores", .float32s([1]), "1 scores"),

@@ -41,7 +41,7 @@ import Testing
         #expect(file.metadata("uint32")?.integer == 4_000_000_000 && file.metadata("int32")?.integer == -5)
         #expect(file.metadata("int64")?.integer == .min)
         #expect(file.metadata("uint64")?.integer == nil)
-        #expect(file.metadata("uint64")?.number == 18_446_744_073_709_551_615)
+        #expect(file.metadata("uint64")?.number == 0x1p64)
         #expect(file.metadata("float32")?.number == 0.5 && file.metadata("float64")?.number == 0.1)
         #expect(file.metadata("bool")?.bool == true && file.metadata("string")?.string == "ein Wort ▁")
         #expect(file.metadata("array")?.array?.strings?.map(\.array) == [[97], [], [98, 99]])
