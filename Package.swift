@@ -50,6 +50,7 @@ let package = Package(
         ),
         .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
         .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+        .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
         // libpng and libjpeg report errors with longjmp, which must not cross Swift: hence C around them.
         .target(name: "CPNG", linkerSettings: [.linkedLibrary("png16")]),
         .target(name: "CJPEG", linkerSettings: [.linkedLibrary("jpeg")]),
@@ -67,7 +68,9 @@ let package = Package(
         layer("LinearAlgebra", ["Bytes", "Tensors", "Kernels"]),
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
         layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
-        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Architecture", "Quantization", "Tokenization"]),
+        layer(
+            "Checkpoints",
+            ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Tokenization", "CZlib"]),
         layer(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),

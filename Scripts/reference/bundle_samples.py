@@ -18,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Tensors = dict[str, tuple[str, list[int], bytes]]
+FP4_LEVELS = [value / 12 * sign for sign in (1, -1) for value in (0, 0.0625, 8, 12, 4, 6, 2, 3)]
 LEVELS = [-1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
           -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
           0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0]  # fmt: skip
@@ -119,14 +120,16 @@ def quantized(levels: list[float], codes: list[int], scales: list[float], block:
     return b"".join(rounded(f32(levels[code] * scales[i // block]), dtype) for i, code in enumerate(codes))
 
 
-def nf4(shape: list[int], dtype: str, seed: int, block: int, double: bool) -> tuple[dict, Tensors, bytes]:
+def four_bit(
+    shape: list[int], dtype: str, seed: int, block: int, double: bool, kind: str = "nf4"
+) -> tuple[dict, Tensors, bytes]:
     count = math.prod(shape)
-    levels = [f32(level) for level in LEVELS]
+    levels = [f32(level) for level in (LEVELS if kind == "nf4" else FP4_LEVELS)]
     codes = drawn(count, 16, seed)
     blocks = -(-count // block)
     nibbles = [*codes, 0] if count % 2 else codes
     data = bytes(nibbles[i] << 4 | nibbles[i + 1] for i in range(0, len(nibbles), 2))
-    coding = {"kind": "nf4", "type": dtype, "sourceType": dtype, "shape": shape, "blockSize": block}
+    coding = {"kind": kind, "type": dtype, "sourceType": dtype, "shape": shape, "blockSize": block}
     parts: Tensors = {"": ("U8", [len(data), 1], data)}
     offset = None
     if double:
@@ -142,8 +145,8 @@ def nf4(shape: list[int], dtype: str, seed: int, block: int, double: bool) -> tu
         scales = [f32(0.05 + value / 512) for value in drawn(blocks, 32, seed + 1)]
         parts[".absmax"] = ("F32", [blocks], floats(scales))
         parts[".quant_map"] = ("F32", [16], floats(levels))
-    text = state("nf4", dtype, shape, block, offset)
-    parts[".quant_state.bitsandbytes__nf4"] = ("U8", [len(text)], text)
+    text = state(kind, dtype, shape, block, offset)
+    parts[f".quant_state.bitsandbytes__{kind}"] = ("U8", [len(text)], text)
     return coding, parts, quantized(levels, codes, scales, block, dtype)
 
 
@@ -186,7 +189,9 @@ class Bundle:
         self.tensors: Tensors = {}
         self.decoded: dict[str, dict] = {}
         self.trailing: Tensors = {}
-        self.add("embeddings.tokens.weight", "model.tok_embeddings.weight", nf4([rows, hidden], "BF16", 1, 32, True))
+        self.add(
+            "embeddings.tokens.weight", "model.tok_embeddings.weight", four_bit([rows, hidden], "BF16", 1, 32, True)
+        )
         self.add("backbone.norm.weight", "model.norm.weight", plain([hidden], "BF16", 2))
         if layers:
             self.add_layer(hidden, inner)
@@ -204,12 +209,16 @@ class Bundle:
         block, source = "backbone.layers.0", "model.layers.0"
         self.add(f"{block}.attention_norm.weight", f"{source}.attention_norm.weight", plain([hidden], "BF16", 4))
         self.add(
-            f"{block}.attention.qkv.weight", f"{source}.attention.wqkv.weight", nf4([16, hidden], "F16", 5, 32, True)
+            f"{block}.attention.qkv.weight",
+            f"{source}.attention.wqkv.weight",
+            four_bit([16, hidden], "F16", 5, 32, True),
         )
         self.add(f"{block}.attention.o.weight", f"{source}.attention.wo.weight", int8([hidden, 8], "BF16", 6, 32))
         self.add(f"{block}.mlp_norm.weight", f"{source}.ffn_norm.weight", plain([hidden], "F32", 7))
         self.add(
-            f"{block}.mlp.gate.weight", f"{source}.feed_forward.w1.weight", nf4([inner, hidden], "F32", 8, 32, False)
+            f"{block}.mlp.gate.weight",
+            f"{source}.feed_forward.w1.weight",
+            four_bit([inner, hidden], "F32", 8, 32, False),
         )
         self.add(f"{block}.mlp.up.weight", f"{source}.feed_forward.w3.weight", packed([inner, hidden], "F32", 9, 16))
         self.add(
@@ -222,7 +231,8 @@ class Bundle:
         for half, shape in (("A", [2, 8]), ("B", [hidden, 2])):
             name = f"base_model.model.{source}.attention.wo.lora_{half}.weight"
             role = f"adapters.vl.layers.0.attention.o.{half.lower()}.weight"
-            self.add(role, name, plain(shape, "F32", 11), "adapters.vl.", "adapters/vl")
+            made = four_bit(shape, "F32", 12, 32, False, "fp4") if half == "A" else plain(shape, "F32", 11)
+            self.add(role, name, made, "adapters.vl.", "adapters/vl")
 
     def add(
         self, role: str, source: str, made: tuple[dict, Tensors, bytes], prefix: str = "", origin: str = ""

@@ -91,8 +91,8 @@ def invalid() -> dict[str, tuple[dict[str, bytes], str]]:
             mapped({**MAP, "b": B}), f"{A}: tensor 'b': it lies in {A}; expected {B}"),
         "index-names-an-absent-tensor": (mapped({**MAP, "d": B}), "1 tensors that the index names are in no shard: 'd'"),
         "two-files-without-an-index": (TWO, f"2 safetensors files without an index: '{A}', '{B}'"),
-        "pytorch-files-only": ({"pytorch_model.bin": b"PK\x03\x04"}, "only PyTorch files: 'pytorch_model.bin'"),
-        "no-tensors-at-all": ({"config.json": b"{}\n"}, "no safetensors file"),
+        "pytorch-files-only": ({"pytorch_model.bin": b"PK\x03\x04"}, "pytorch_model.bin: zip end record"),
+        "no-tensors-at-all": ({"config.json": b"{}\n"}, "no file with tensors"),
     }  # fmt: skip
 
 

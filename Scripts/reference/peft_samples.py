@@ -179,9 +179,9 @@ def invalid() -> dict[str, tuple[dict[str, bytes], str]]:
     infinite = {**good, f"{Q0}.lora_B.weight": ("F16", [WIDTH, 2], numbers("x", 7, "F16") + b"\x00\x7c")}
     return {
         "no-config": ({"adapter_model.safetensors": safetensors(good)}, "adapter_config.json: nothing"),
-        "no-tensors": ({"adapter_config.json": text(config())}, "no safetensors file"),
+        "no-tensors": ({"adapter_config.json": text(config())}, "no file with tensors"),
         "pytorch-file": (
-            {"adapter_config.json": text(config()), "adapter_model.bin": b"PK\x03\x04"}, "only PyTorch files: 'adapter_model.bin'"),
+            {"adapter_config.json": text(config()), "adapter_model.bin": b"PK\x03\x04"}, "adapter_model.bin: zip end record"),
         "config-cut-short": (folder(text(config())[:100], good), "adapter_config.json: JSON at byte"),
         "config-is-a-list": (folder(b"[]", good), "adapter_config.json: an array of 0"),
         "tensors-cut-short": (folder(config(), safetensors(good)[:-3]), "adapter_model.safetensors: tensor '"),

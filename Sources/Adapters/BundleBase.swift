@@ -18,7 +18,7 @@ public struct BundleBase: BaseModel {
             let storage: BaseWeight.Storage =
                 switch entry.coding.kind {
                 case .plain, .packed: .dense
-                case .nf4: .nf4
+                case .nf4, .fp4: .nf4
                 case .int8: .int8
                 }
             weights.append(

@@ -9,11 +9,13 @@ public struct CheckpointBase: BaseModel {
     /// A folder stays one, with its configuration and tokenizer, where its weights are a single file.
     public let place: String
     public let weights: [BaseWeight]
+    /// Whether weights that the files hold in another coding than NF4 are given out dequantized.
+    let isDequantized: Bool
     private let quantized: Set<String>
 
     /// - Throws: `CrayonError` for a file or folder that is no checkpoint, and for quant states that make no sense.
     public init(path: String) throws(CrayonError) {
-        try self.init(openCheckpoint(path), place: path)
+        try self.init(openWeights(path, kinds: Set(QuantizedCheckpoint.Kind.allCases).subtracting([.nf4])), place: path)
     }
 
     /// - Parameter place: what the user named; the checkpoint's own place where that is nil.
@@ -38,6 +40,7 @@ public struct CheckpointBase: BaseModel {
             }
         }
         self.weights = weights
+        isDequantized = checkpoint is QuantizedCheckpoint
         self.quantized = quantized
     }
 

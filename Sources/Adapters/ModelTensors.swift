@@ -17,7 +17,7 @@ struct ModelTensors {
         if let bundle = model as? BundleReader {
             for weight in bundle.manifest.weights {
                 // Quantized pairs are given out as numbers.
-                let isQuantized = weight.coding.kind == .nf4 || weight.coding.kind == .int8
+                let isQuantized = weight.coding.isQuantized
                 entries[weight.role] = Entry(
                     name: weight.sourceName, type: isQuantized ? .f32 : weight.coding.type,
                     shape: Shape(weight.coding.shape))

@@ -10,14 +10,16 @@ public struct BundleCoding: Codable, Equatable, Sendable {
         case packed
         /// bitsandbytes' 4-bit NormalFloat.
         case nf4
-        /// bitsandbytes' 8-bit blockwise coding with the signed dynamic map.
+        /// bitsandbytes' 4-bit float, carried over from a checkpoint that has it.
+        case fp4
+        /// 8-bit codes of bitsandbytes' signed dynamic map, in blocks; or those of LLM.int8(), a row being a block.
         case int8
     }
 
     public var kind: Kind
     /// Element type of the source.
     public var sourceType: ElementType
-    /// Element type of what is stored (plain, packed) or of what it stands for (nf4, int8).
+    /// Element type of what is stored (plain, packed) or of what it stands for (nf4, fp4, int8).
     public var type: ElementType
     public var shape: [Int]
     /// Elements of a block: of a packed plane, or of one scale.
@@ -42,12 +44,21 @@ public struct BundleCoding: Codable, Equatable, Sendable {
 }
 
 extension BundleCoding {
+    /// Whether what is stored are codes and scales.
+    public var isQuantized: Bool {
+        switch kind {
+        case .plain, .packed: false
+        case .nf4, .fp4, .int8: true
+        }
+    }
+
     /// The format in a few characters, for lists: `BF16`, `BF16 packed`, `NF4`, `INT8`.
     public var label: String {
         switch kind {
         case .plain: type.rawValue
         case .packed: "\(type.rawValue) packed"
         case .nf4: "NF4"
+        case .fp4: "FP4"
         case .int8: "INT8"
         }
     }
@@ -75,7 +86,7 @@ extension BundleCoding {
             return [BundleComponent(suffix: "", type: type, shape: shape, isAligned: true)]
         case .packed:
             return [BundleComponent(suffix: "", type: .u8, shape: nil, isAligned: true)]
-        case .nf4:
+        case .nf4, .fp4:
             let blocks = Self.blocks(count, blockSize ?? 1)
             let scales = [
                 part(NF4Tensor.Component.absmax, nestedBlockSize == nil ? .f32 : .u8, [blocks]),
@@ -88,7 +99,8 @@ extension BundleCoding {
                 ]
             }
             return [BundleComponent(suffix: "", type: .u8, shape: Shape([(count + 1) / 2, 1]), isAligned: true)]
-                + scales + (nested ?? []) + [text(NF4Tensor.Component.quantState)]
+                + scales + (nested ?? [])
+                + [text(NF4Tensor.Component.quantState(kind == .nf4 ? .nf4 : .fp4))]
         case .int8:
             let blocks = Self.blocks(count, blockSize ?? 1)
             return [
@@ -113,6 +125,7 @@ extension BundleCoding {
         switch kind {
         case .plain, .packed: nil
         case .nf4: NF4Tensor.Component.quantState.rawValue
+        case .fp4: NF4Tensor.Component.fp4QuantState.rawValue
         case .int8: Int8Tensor.Component.quantState.rawValue
         }
     }
@@ -128,11 +141,13 @@ extension BundleCoding {
                 return "a packed block of \(blockSize.map(String.init) ?? "no") elements"
             }
             return BytePlanes.count(of: type) == nil ? "packed elements of type \(type.rawValue)" : nil
-        case .nf4, .int8:
-            guard let blockSize, NF4Tensor.blockSizes.contains(blockSize) else {
+        case .nf4, .fp4, .int8:
+            guard let blockSize,
+                NF4Tensor.blockSizes.contains(blockSize) || kind == .int8 && blockSize == max(shape.columns, 1)
+            else {
                 return "a block of \(blockSize.map(String.init) ?? "no") elements"
             }
-            if let nestedBlockSize, kind != .nf4 || nestedBlockSize != 256 {
+            if let nestedBlockSize, kind == .int8 || nestedBlockSize != 256 {
                 return "nested blocks of \(nestedBlockSize)"
             }
             guard [.f32, .f16, .bf16].contains(type) else { return "elements of type \(type.rawValue)" }

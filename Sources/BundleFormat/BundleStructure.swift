@@ -100,7 +100,7 @@ struct BundleStructure {
         case .plain:
             if let tensor = file.tensor(weight.name) { mapped[weight.role] = .dense(tensor) }
             return
-        case .nf4:
+        case .nf4, .fp4:
             let tensor = try NF4Tensor(named: weight.name, place: file.place, find: find)
             blockSize = tensor.blockSize
             if case .double(let scales) = tensor.scales { nestedBlockSize = scales.nestedBlockSize }

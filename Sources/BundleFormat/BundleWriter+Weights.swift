@@ -21,7 +21,8 @@ extension BundleCoding {
             var nestedBlockSize: Int?
             if case .double(let scales) = tensor.scales { nestedBlockSize = scales.nestedBlockSize }
             self.init(
-                kind: .nf4, sourceType: sourceType ?? tensor.sourceType, type: tensor.sourceType, shape: tensor.shape,
+                kind: tensor.quantType == .nf4 ? .nf4 : .fp4, sourceType: sourceType ?? tensor.sourceType,
+                type: tensor.sourceType, shape: tensor.shape,
                 blockSize: tensor.blockSize, nestedBlockSize: nestedBlockSize,
                 codeRule: nestedBlockSize == nil ? nil : codeRule)
         case .int8(let tensor):

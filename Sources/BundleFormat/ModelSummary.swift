@@ -6,7 +6,7 @@ import Tensors
 /// What a file or folder holds, without reading its weights.
 public struct ModelSummary: Codable, Sendable {
     public var path: String
-    /// `bundle`, or `checkpoint` with the layout's name, or `safetensors` or `GGUF` for one that no layout knows.
+    /// `bundle`, or `checkpoint` with the layout's name, or the kind of file for one that no layout knows.
     public var kind: String
     public var byteCount: Int
     public var configuration: ModelConfiguration?
@@ -40,6 +40,8 @@ public struct ModelSummary: Codable, Sendable {
         public var shape: [Int]
         public var byteCount: Int
         public var role: String?
+        /// Of the elements as they are given out: dense, row-major, little-endian. Nil unless it was asked for.
+        public var sha256: String?
     }
 
     /// One weight of a part.
@@ -50,21 +52,33 @@ public struct ModelSummary: Codable, Sendable {
         var bytes: Int
     }
 
-    /// - Throws: `CrayonError` for what cannot be opened.
-    public init(path: String) throws(CrayonError) {
+    /// - Parameter digests: also read every tensor, for its SHA-256.
+    /// - Throws: `CrayonError` for what cannot be opened, or a tensor that cannot be made out.
+    public init(path: String, digests: Bool = false) throws(CrayonError) {
         let model: any ModelSource
         do {
             model = try openModel(path: path)
         } catch  where !path.hasSuffix(".crayon") {
-            // Still worth a look: any safetensors or GGUF will do.
+            // Still worth a look: any file with tensors will do.
             let checkpoint = try openCheckpoint(path)
             self.init(path: path, checkpoint: checkpoint, warning: error.description)
+            if digests { try addDigests { name throws(CrayonError) in try Self.read(checkpoint, name) } }
             return
         }
         if let bundle = model as? BundleReader {
             self.init(path: path, bundle: bundle)
+            if digests {
+                try addDigests { name throws(CrayonError) in try Self.read(bundle.safetensors, name) }
+            }
         } else if let checkpoint = model as? CheckpointModel {
             self.init(path: path, checkpoint: checkpoint)
+            if digests {
+                var index = 0
+                try addDigests { _ throws(CrayonError) in
+                    defer { index += 1 }
+                    return try SHA256Digest.of(checkpoint.bindings[index].tensor().region)
+                }
+            }
         } else {
             preconditionFailure("openModel returns bundles and checkpoints")
         }
@@ -129,7 +143,7 @@ public struct ModelSummary: Codable, Sendable {
     }
 
     private init(path: String, checkpoint: any Checkpoint, warning: String) {
-        self.init(path: path, kind: "\(checkpoint is GGUFFile ? "GGUF" : "safetensors") of no known layout")
+        self.init(path: path, kind: "\(checkpoint.format) of no known layout")
         byteCount = checkpoint.sourceFiles.reduce(0) { $0 + $1.byteCount }
         let all = checkpoint.names.compactMap { checkpoint.entry($0) }
         parts = Self.parts(
@@ -137,7 +151,23 @@ public struct ModelSummary: Codable, Sendable {
                 Weight(part: "tensors", format: $0.encoding, parameters: $0.shape.count, bytes: $0.byteCount)
             })
         warnings = [warning]
+        if let skipped = (checkpoint as? PyTorchFile)?.skipped, !skipped.isEmpty {
+            warnings.append(
+                "\(checkpoint.place): \(skipped.count) members without tensors, skipped: "
+                    + skipped.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (skipped.count > 20 ? ", …" : ""))
+        }
         tensors = all.map { Self.summary($0, nil) }
+    }
+
+    /// In the order of `tensors`.
+    private mutating func addDigests(_ digest: (String) throws(CrayonError) -> SHA256Digest?) throws(CrayonError) {
+        for index in tensors.indices { tensors[index].sha256 = try digest(tensors[index].name)?.description }
+    }
+
+    private static func read(_ checkpoint: any Checkpoint, _ name: String) throws(CrayonError) -> SHA256Digest? {
+        checkpoint.willNeed(name)
+        defer { checkpoint.dontNeed(name) }
+        return try checkpoint.tensor(name).map { SHA256Digest.of($0.region) }
     }
 
     private init(path: String, kind: String) {

@@ -17,14 +17,12 @@ public func openModel(
 ///
 /// A folder is a checkpoint. A file is a bundle if its name or its metadata says so: the name alone must do,
 /// or one damaged byte could make a bundle pass for something else.
-/// - Throws: `CrayonError` for a file of another name that is neither safetensors nor GGUF.
+/// - Throws: `CrayonError` for a file of another name that holds no tensors.
 public func isBundle(_ path: String) throws(CrayonError) -> Bool {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
         return false
     }
     if path.hasSuffix(".crayon") { return true }
-    let mapping = try MappedFile(path: path)
-    if GGUFFile.isGGUF(mapping) { return false }
-    return try SafetensorsFile(mapping: mapping).metadata(BundleNames.version) != nil
+    return (try openCheckpoint(path) as? SafetensorsFile)?.metadata(BundleNames.version) != nil
 }

@@ -73,6 +73,14 @@ public final class MappedFile: Sendable {
         return fstat(descriptor, &status) == 0 && FileIdentity(status) == identity
     }
 
+    /// - Throws: `CrayonError` when the file has changed since it was opened.
+    public func checkUnchanged() throws(CrayonError) {
+        guard isUnchanged() else {
+            throw CrayonError(
+                .io, in: path, found: "the file changed while it was being read", advice: "Run again when it is whole.")
+        }
+    }
+
     private func advise(_ offset: Int, _ count: Int, _ advice: Int32, growing: Bool) {
         guard count > 0, offset >= 0, offset < self.count else { return }
         let page = Int(sysconf(Int32(_SC_PAGESIZE)))

@@ -75,7 +75,7 @@ struct AdapterReading {
         }
         guard missing.isEmpty else {
             throw CrayonError(
-                .missing, in: path, found: "\(missing.count) tensors missing: \(SafetensorsFolder.list(missing))",
+                .missing, in: path, found: "\(missing.count) tensors missing: \(ShardedFolder.list(missing))",
                 expected: "a pair for every module that 'target_modules' names",
                 advice: "Check that the adapter was trained on this base.")
         }

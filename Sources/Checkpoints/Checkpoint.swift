@@ -8,6 +8,8 @@ public import Tensors
 public protocol Checkpoint: Sendable {
     /// The path as the user named it.
     var place: String { get }
+    /// What kind of file it is, for people: `safetensors`, `PyTorch`.
+    var format: String { get }
     /// The tensors' names in the order of their files.
     var names: [String] { get }
     /// What is known of a tensor without reading it; nil for a name that is not there.
@@ -30,6 +32,8 @@ public protocol Checkpoint: Sendable {
 }
 
 extension Checkpoint {
+    public var format: String { "tensors" }
+
     public func weight(_ name: String) throws(CrayonError) -> StoredWeight? {
         try tensor(name).map(StoredWeight.dense)
     }

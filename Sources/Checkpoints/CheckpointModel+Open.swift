@@ -178,9 +178,9 @@ struct OpenedParts {
         var files: [AuxiliaryFile] = []
         func add(_ names: [String], of folder: FolderFiles, under prefix: String = "") throws(CrayonError) {
             for name in names where !files.contains(where: { $0.name == prefix + name }) {
-                if let file = try folder.bytes(name) {
-                    files.append(AuxiliaryFile(name: prefix + name, region: file))
-                }
+                guard let file = try folder.bytes(name) else { continue }
+                let small = AuxiliaryFile(name: prefix + name, region: file)
+                files.append(name == "config.json" ? try small.withoutQuantization(in: folder.path) : small)
             }
         }
         try add(

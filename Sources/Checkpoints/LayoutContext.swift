@@ -45,7 +45,7 @@ final class LayoutContext {
                         name: name, file: checkpoint.file(of: name), reason: layout.reasonToIgnore(name)))
             }
         }
-        if let folder = checkpoint as? SafetensorsFolder {
+        if let folder = checkpoint as? ShardedFolder {
             for (name, file) in folder.unindexed {
                 unused.append(UnusedTensor(name: name, file: file, reason: "not in the index"))
             }

@@ -31,7 +31,7 @@ extension Layout {
                 advice: other.content == .vision ? "Give it as the vision part, with a backbone beside it." : nil)
         }
         if bySignature.isEmpty {
-            let shown = SafetensorsFolder.list(Array(names.prefix(3)))
+            let shown = ShardedFolder.list(Array(names.prefix(3)))
             if let modelType, let claimed = all.first(where: { $0.modelTypes.contains(modelType) }),
                 contents.contains(claimed.content),
                 let pattern = claimed.signature.first(where: { pattern in !names.contains { pattern.match($0) != nil } }
@@ -57,27 +57,26 @@ extension Layout {
             advice: "If the model computes exactly as one of these does, name its layout with --layout.")
     }
 
-    /// Names and keys by which a checkpoint shows that its weights have been quantized already.
+    /// Names and keys by which a checkpoint shows that its weights have been quantized in a way that `QuantizedCheckpoint` does
+    /// not read.
     private static func refuseQuantized(_ checkpoint: any Checkpoint, config: JSONReader?) throws(CrayonError) {
         let advice = "Convert from the unquantized checkpoint."
         if let quantization = try config?.optionalObject("quantization_config") {
             let method = try quantization.optionalString("quant_method") ?? "unnamed"
-            throw CrayonError(
-                .unsupported, in: quantization.place, item: "key 'quantization_config'",
-                found: "weights that are already quantized (method '\(method)')", expected: "16- or 32-bit weights",
-                advice: advice)
+            guard ["bitsandbytes", "gptq", "awq"].contains(method) else {
+                throw CrayonError(
+                    .unsupported, in: quantization.place, item: "key 'quantization_config'",
+                    found: "weights that are already quantized (method '\(method)')",
+                    expected: "16- or 32-bit weights, or those of bitsandbytes, GPTQ or AWQ", advice: advice)
+            }
         }
-        let marks = [
-            ".quant_state.bitsandbytes__nf4", ".quant_state.bitsandbytes__fp4", ".weight.absmax", ".weight.SCB",
-            ".qweight",
-            ".qzeros", ".weight_scale", ".weight_scale_inv",
-        ]
+        let marks = [".weight.absmax", ".SCB", ".qzeros", ".weight_scale", ".weight_scale_inv", ".weight_packed"]
         for name in checkpoint.names {
             if let mark = marks.first(where: { name.hasSuffix($0) }) {
                 throw CrayonError(
                     .unsupported, in: checkpoint.file(of: name), item: "tensor '\(name)'",
-                    found: "weights that are already quantized ('\(mark)')", expected: "16- or 32-bit weights",
-                    advice: advice)
+                    found: "weights that are already quantized ('\(mark)')",
+                    expected: "16- or 32-bit weights, or all parts of quantized ones", advice: advice)
             }
         }
     }

@@ -1,37 +1,69 @@
 public import Bytes
 
-/// Opens a safetensors or GGUF file, a folder with a safetensors file, or a folder of shards with their index.
+/// Opens a file with tensors, told by its contents (safetensors, PyTorch, NumPy, GGUF), a folder with one, or a folder of shards with
+/// their index.
 /// - Throws: `CrayonError` for a path with none of them, and for what the readers refuse.
 public func openCheckpoint(_ path: String) throws(CrayonError) -> any Checkpoint {
-    guard FolderFiles.isFolder(path) else {
-        let mapping = try MappedFile(path: path)
-        if GGUFFile.isGGUF(mapping) { return try GGUFFile(mapping: mapping) }
-        return try SafetensorsFile(mapping: mapping)
-    }
+    guard FolderFiles.isFolder(path) else { return try CheckpointFormat.open(path) }
     return try openCheckpoint(folder: FolderFiles(path: path))
 }
 
-/// - Parameter name: the file to take where there is no index.
+/// The files to look for in a folder, by what the folder is.
+struct CheckpointNames {
+    let safetensors: String
+    let pytorch: String
+
+    static let model = CheckpointNames(safetensors: "model.safetensors", pytorch: "pytorch_model.bin")
+    static let adapter = CheckpointNames(
+        safetensors: PEFTFiles.weightsName, pytorch: PEFTFiles.pickledWeightsName)
+}
+
+/// Safetensors are preferred: index, file of the usual name, only file; then PyTorch's in the same order, and any other.
 func openCheckpoint(
-    folder: FolderFiles, name: String = "model.safetensors"
+    folder: FolderFiles, names: CheckpointNames = .model
 ) throws(CrayonError) -> any Checkpoint {
-    if try folder.path(of: SafetensorsFolder.indexName) != nil { return try SafetensorsFolder(folder: folder) }
-    if let file = try folder.path(of: name) { return try SafetensorsFile(path: file) }
-    let others = folder.names(endingIn: ".safetensors")
-    if others.count == 1, let file = try folder.path(of: others[0]) { return try SafetensorsFile(path: file) }
-    if others.count > 1 {
-        throw CrayonError(
-            .missing, in: folder.path,
-            found: "\(others.count) safetensors files without an index: \(SafetensorsFolder.list(others))",
-            expected: "\(SafetensorsFolder.indexName), or one \(name)",
-            advice: "Download the index too, or name one of the files.")
+    if try folder.path(of: ShardedFolder.safetensorsIndex) != nil {
+        return try ShardedFolder(folder: folder, indexName: ShardedFolder.safetensorsIndex) {
+            path throws(CrayonError) in
+            try SafetensorsFile(path: path)
+        }
     }
-    let pickles = folder.names(endingIn: ".bin") + folder.names(endingIn: ".pth")
+    if let file = try folder.path(of: names.safetensors) { return try CheckpointFormat.open(file) }
+    let safetensors = folder.names(endingIn: ".safetensors")
+    if let file = try only(safetensors, "safetensors files", names.safetensors, ShardedFolder.safetensorsIndex, folder)
+    {
+        return try CheckpointFormat.open(file)
+    }
+    if try folder.path(of: ShardedFolder.pytorchIndex) != nil {
+        return try ShardedFolder(folder: folder, indexName: ShardedFolder.pytorchIndex) { path throws(CrayonError) in
+            try CheckpointFormat.open(path)
+        }
+    }
+    if let file = try folder.path(of: names.pytorch) { return try CheckpointFormat.open(file) }
+    let others = [".bin", ".pth", ".pt", ".ckpt", ".npz", ".npy"].flatMap { folder.names(endingIn: $0) }
+        .filter { !isCompanion($0) }
+    if let file = try only(others, "files of PyTorch or NumPy", names.pytorch, ShardedFolder.pytorchIndex, folder) {
+        return try CheckpointFormat.open(file)
+    }
     throw CrayonError(
-        .missing, in: folder.path,
-        found: pickles.isEmpty
-            ? "no safetensors file" : "no safetensors file, only PyTorch files: \(SafetensorsFolder.list(pickles))",
-        expected: "\(name), or \(SafetensorsFolder.indexName) and its shards",
-        advice: pickles.isEmpty
-            ? "Check the path." : "Save the model with safetensors first (save_pretrained does by default).")
+        .missing, in: folder.path, found: "no file with tensors",
+        expected: "\(names.safetensors), \(names.pytorch), or shards with their index", advice: "Check the path.")
+}
+
+/// The path of the only file; nil where there is none.
+/// - Throws: `CrayonError` where there are several.
+private func only(
+    _ files: [String], _ what: String, _ name: String, _ index: String, _ folder: FolderFiles
+) throws(CrayonError) -> String? {
+    guard files.count > 1 else {
+        return try files.first.flatMap { file throws(CrayonError) in try folder.path(of: file) }
+    }
+    throw CrayonError(
+        .missing, in: folder.path, found: "\(files.count) \(what) without an index: \(ShardedFolder.list(files))",
+        expected: "\(index), or one \(name)", advice: "Download the index too, or name one of the files.")
+}
+
+/// What training programs leave beside a model.
+private func isCompanion(_ name: String) -> Bool {
+    ["training_args", "optimizer", "scheduler", "scaler", "rng_state", "random_states"].contains { name.hasPrefix($0) }
 }

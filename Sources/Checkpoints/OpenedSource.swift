@@ -16,26 +16,29 @@ struct OpenedSource {
     init(
         _ path: String, kind: CheckpointModel.Origin.Kind, contents: Set<Layout.Content>, options: CheckpointOptions
     ) throws(CrayonError) {
+        let stored: any Checkpoint
         var warnings: [String] = []
         if FolderFiles.isFolder(path) {
             folder = try FolderFiles(path: path)
-            checkpoint = try openCheckpoint(folder: folder)
+            stored = try openCheckpoint(folder: folder)
         } else {
             let opened = try openCheckpoint(path)
             if let file = opened as? GGUFFile {
                 // Everything is in the file; what lies beside it belongs to something else.
                 let model = try GGUFModel(file)
-                checkpoint = model
+                stored = model
                 folder = FolderFiles(of: path, made: model.files)
                 warnings = model.warnings
             } else {
-                checkpoint = opened
+                stored = opened
                 folder = try FolderFiles(containing: path)
             }
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.
         var config: JSONReader?
         if kind != .crayon { config = try folder.reader("config.json") }
+        checkpoint = try QuantizedCheckpoint.reading(
+            stored, configuration: config?.optionalObject("quantization_config"))
         if let name = options.layout, kind == .checkpoint || kind == .backbone {
             guard let named = Layout.named(name), contents.contains(named.content) else {
                 let known = Layout.all.filter { contents.contains($0.content) }

@@ -87,7 +87,7 @@ struct ParameterBinder {
             let names = missing.map(\.name)
             throw CrayonError(
                 .missing, in: first.place,
-                found: "\(names.count) tensor\(names.count == 1 ? "" : "s") missing: \(SafetensorsFolder.list(names))",
+                found: "\(names.count) tensor\(names.count == 1 ? "" : "s") missing: \(ShardedFolder.list(names))",
                 expected: "every tensor that the configuration calls for",
                 advice: "Check that every shard is there and that config.json belongs to these tensors.")
         }
@@ -121,7 +121,7 @@ struct ParameterBinder {
             guard !unknown.isEmpty else { continue }
             warnings.append(
                 "\(source.place): \(unknown.count) tensor\(unknown.count == 1 ? "" : "s") that layout "
-                    + "'\(source.layout.name)' does not know, left out: \(SafetensorsFolder.list(unknown))")
+                    + "'\(source.layout.name)' does not know, left out: \(ShardedFolder.list(unknown))")
         }
         return warnings
     }

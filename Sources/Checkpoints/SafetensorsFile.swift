@@ -32,6 +32,7 @@ public struct SafetensorsFile: Checkpoint {
         self.positions = positions
     }
 
+    public var format: String { "safetensors" }
     public var names: [String] { entries.map(\.name) }
 
     public func entry(_ name: String) -> TensorEntry? {
@@ -68,13 +69,7 @@ public struct SafetensorsFile: Checkpoint {
         if let entry = header(name) { mapping.dontNeed(offset: entry.offset, count: entry.byteCount) }
     }
 
-    public func checkUnchanged() throws(CrayonError) {
-        guard mapping.isUnchanged() else {
-            throw CrayonError(
-                .io, in: place, found: "the file changed while it was being read", advice: "Run again when it is whole."
-            )
-        }
-    }
+    public func checkUnchanged() throws(CrayonError) { try mapping.checkUnchanged() }
 
     private func header(_ name: String) -> SafetensorsHeader.Entry? { positions[name].map { entries[$0] } }
 }

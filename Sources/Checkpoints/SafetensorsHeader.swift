@@ -187,7 +187,7 @@ struct SafetensorsHeader: Sendable {
             return "This is a Git LFS pointer, not the file itself; fetch it with 'git lfs pull'."
         }
         if begins("PK") {
-            return "This looks like a PyTorch file; save the model with safetensors first."
+            return "This looks like a PyTorch file or a NumPy archive, where a safetensors file is needed."
         }
         if begins("GGUF") { return "This is a GGUF file; give the safetensors checkpoint instead." }
         return "If this should be a safetensors file, copy or download it again."

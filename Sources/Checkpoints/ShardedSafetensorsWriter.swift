@@ -135,7 +135,7 @@ public final class ShardedSafetensorsWriter: Sendable {
         let present = files.names(endingIn: ".safetensors") + files.names(endingIn: ".safetensors.index.json")
         guard overwrites || present.isEmpty else {
             throw CrayonError(
-                .usage, in: folder, found: "a folder that already holds \(SafetensorsFolder.list(present))",
+                .usage, in: folder, found: "a folder that already holds \(ShardedFolder.list(present))",
                 expected: "a new or empty folder", advice: "Name another folder, or remove those files.")
         }
         let shard = try? Regex("-[0-9]{5,}-of-[0-9]{5,}\\.safetensors")

@@ -9,7 +9,8 @@ public func smallFiles(beside path: String) throws(CrayonError) -> [AuxiliaryFil
     guard FolderFiles.isFolder(path) else { return [] }
     let folder = try FolderFiles(path: path)
     let weights = [
-        ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".gguf", ".h5",
+        ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".npy", ".npz",
+        ".gguf", ".h5",
         ".msgpack", ".onnx",
     ]
     /// A tokenizer has a few megabytes; more is weights of some kind.

@@ -20,6 +20,9 @@ public struct BundleConversion: Sendable {
         public var int8Quantizer: Int8Quantizer
         /// Whether what is kept as it is gets packed, losslessly.
         public var packs: Bool
+        /// Whether weights that the source has quantized are quantized anew, from what they stand for; else they keep their
+        /// codes and scales wherever the plan asks for any quantized format.
+        public var requantizes: Bool
         /// Inputs that the source is run on, at full precision, before it is converted.
         public var probes: [ProbeInput]
         /// What is done to weights on their way.
@@ -27,12 +30,13 @@ public struct BundleConversion: Sendable {
 
         public init(
             plan: PrecisionPlan, quantizer: NF4Quantizer, int8Quantizer: Int8Quantizer, packs: Bool = true,
-            probes: [ProbeInput] = [], transform: WeightTransform? = nil
+            requantizes: Bool = false, probes: [ProbeInput] = [], transform: WeightTransform? = nil
         ) {
             self.plan = plan
             self.quantizer = quantizer
             self.int8Quantizer = int8Quantizer
             self.packs = packs
+            self.requantizes = requantizes
             self.probes = probes
             self.transform = transform
         }
@@ -147,6 +151,13 @@ public struct BundleConversion: Sendable {
             }
             report(Progress(stage: .converting, tensor: binding.sourceName, done: done, total: total))
             let place = Self.checkpoint(of: binding, in: model)?.file(of: binding.sourceName) ?? model.place
+            if let kept = try kept(binding) {
+                try stream.write(kept, as: entry, place: place)
+                done += binding.entry.denseByteCount
+                digests.advance(by: binding.entry.byteCount)
+                Self.checkpoint(of: binding, in: model)?.dontNeed(binding.sourceName)
+                continue
+            }
             let tensor: Tensor
             if let changed = try options.transform?.apply(binding) {
                 tensor = changed
@@ -190,7 +201,18 @@ public struct BundleConversion: Sendable {
 
     // MARK: Plans
 
+    /// The weight as its source has it quantized, where it stays so.
+    private func kept(_ binding: Binding) throws(CrayonError) -> StoredWeight? {
+        guard !options.requantizes, [.nf4, .int8, .source].contains(options.plan.format(of: binding.parameter)) else {
+            return nil
+        }
+        let weight = try binding.weight()
+        if case .dense = weight { return nil }
+        return weight
+    }
+
     private func coding(for binding: Binding, place: String) throws(CrayonError) -> BundleCoding {
+        if let kept = try kept(binding) { return BundleCoding(storing: kept) }
         let (source, shape) = (binding.type, binding.shape)
         func dense(_ type: ElementType) throws(CrayonError) -> BundleCoding {
             var isPacked = options.packs && shape.count * type.byteCount >= PackedTensor.leastByteCount
@@ -235,6 +257,7 @@ public struct BundleConversion: Sendable {
             "int8_block_size": "\(options.int8Quantizer.blockSize)",
             "packed": "\(options.packs)",
         ]
+        if options.requantizes { described["requantized"] = "true" }
         for part in Part.allCases { described["precision.\(part.rawValue)"] = options.plan[part].rawValue }
         return described
     }

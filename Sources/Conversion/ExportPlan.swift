@@ -61,31 +61,22 @@ struct ExportPlan {
             guard options.type == .source else {
                 throw CrayonError(
                     .usage, in: "--type", found: "'\(options.type.rawValue)' with the format bitsandbytes",
-                    expected: "'source': its 4-bit weights stay as they are, and all others have their source's type")
+                    expected:
+                        "'source': its quantized weights stay as they are, and all others have their source's type")
             }
-            try addFourBit(bundle)
+            try addBitsandbytes(bundle)
         }
         folders.removeAll { $0.tensors.isEmpty }
         try checkNames(bundle.place)
     }
 
-    private mutating func addFourBit(_ bundle: BundleReader) throws(CrayonError) {
-        let checkpoint = try FourBitCheckpoint(bundle)
+    private mutating func addBitsandbytes(_ bundle: BundleReader) throws(CrayonError) {
+        let checkpoint = try BitsandbytesCheckpoint(bundle)
         for weight in bundle.manifest.weights where weight.origin.isEmpty {
-            guard checkpoint.keepsCodes(weight) else {
+            if let tensors = try checkpoint.tensors(of: weight, in: bundle) {
+                for tensor in tensors { add(tensor, to: "") }
+            } else {
                 add(try Self.tensor(weight, of: bundle, type: .source), to: "")
-                continue
-            }
-            for component in weight.coding.components {
-                guard let tensor = bundle.tensor(weight.name + component.suffix) else {
-                    throw CrayonError(
-                        .missing, in: bundle.place, item: "tensor '\(weight.name)\(component.suffix)'", found: "nothing"
-                    )
-                }
-                add(
-                    ExportedTensor(
-                        name: weight.sourceName + component.suffix, type: tensor.type, shape: tensor.shape,
-                        content: .stored(tensor)), to: "")
             }
         }
         warnings = checkpoint.warnings
@@ -115,7 +106,7 @@ struct ExportPlan {
         case .packed:
             return ExportedTensor(
                 name: weight.sourceName, type: weight.coding.type, shape: shape, content: .unpacked(weight))
-        case .nf4, .int8:
+        case .nf4, .fp4, .int8:
             let target: ElementType =
                 switch type {
                 case .source: weight.coding.type

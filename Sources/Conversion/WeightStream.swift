@@ -35,6 +35,21 @@ final class WeightStream {
         case .nf4: try writeNF4(tensor, entry, place, advance)
         case .int8: try writeInt8(tensor, entry, place, advance)
         case .plain, .packed: try writeDense(tensor, entry, place, advance)
+        case .fp4: preconditionFailure("FP4 is carried over, not made")
+        }
+    }
+
+    /// Writes a weight that is quantized already.
+    /// - Throws: `CrayonError` naming the block for a scale that is no finite number.
+    func write(_ weight: StoredWeight, as entry: BundleWeight, place: String) throws(CrayonError) {
+        if let block = weight.firstBadScale {
+            throw CrayonError(
+                .notFinite, in: place, item: "tensor '\(entry.sourceName)'",
+                found: "NaN or infinity as the scale of block \(block)", expected: "finite numbers",
+                advice: "The file is damaged, or was quantized from weights that are.")
+        }
+        try queue.add(bytes: weight.byteCount) { [writer] () throws(CrayonError) in
+            try writer.append(weight, of: entry)
         }
     }
 

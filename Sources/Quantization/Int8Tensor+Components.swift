@@ -2,7 +2,7 @@ public import Bytes
 import JSON
 public import Tensors
 
-/// An 8-bit weight as the tensors of a checkpoint. bitsandbytes has no saved form for this coding; the
+/// An 8-bit weight as the tensors of a bundle. bitsandbytes has no saved form for the dynamic coding; the
 /// names follow its 4-bit ones.
 extension Int8Tensor {
     /// What is appended to the weight's name.
@@ -11,13 +11,14 @@ extension Int8Tensor {
         case absmax = ".absmax"
         /// F32 `[256]`
         case quantMap = ".quant_map"
-        /// U8, JSON: `quant_type` "dynamic8", `blocksize`, `dtype`, `shape`
+        /// U8, JSON: `quant_type` "dynamic8" or "linear8", `blocksize`, `dtype`, `shape`
         case quantState = ".quant_state.crayon__int8"
     }
 
     /// The tensors that a bundle holds for this weight, the codes (U8, in the weight's shape) first.
     public func components(named name: String) -> [Tensor] {
-        let state = Int8Tensor.stateText(blockSize: blockSize, sourceType: sourceType, shape: shape)
+        let state = Int8Tensor.stateText(
+            quantType, blockSize: blockSize, sourceType: sourceType, shape: shape)
         func tensor(_ part: Component, _ type: ElementType, _ region: ByteRegion) -> Tensor {
             Tensor(
                 name: name + part.rawValue, type: type, shape: Shape([region.count / type.byteCount]), region: region)
@@ -31,9 +32,11 @@ extension Int8Tensor {
     }
 
     /// The text of the state tensor.
-    public static func stateText(blockSize: Int, sourceType: ElementType, shape: Shape) -> String {
+    public static func stateText(
+        _ quantType: EightBitType = .dynamic8, blockSize: Int, sourceType: ElementType, shape: Shape
+    ) -> String {
         let state: JSONValue = [
-            "quant_type": "dynamic8", "blocksize": .int(blockSize),
+            "quant_type": .string(quantType.rawValue), "blocksize": .int(blockSize),
             "dtype": .string(sourceType.torchName ?? "float32"), "shape": .array(shape.dims.map(JSONValue.int)),
         ]
         return state.text(style: .python)
@@ -61,12 +64,12 @@ extension Int8Tensor {
         let here = "\(place): tensor '\(stateTensor.name)'"
         let state = try JSONReader(
             JSONValue.parse(stateTensor.region, name: here, limits: .init(depth: 4, bytes: 1 << 16)), place: here)
-        let quantType = try state.string("quant_type")
+        let quantName = try state.string("quant_type")
         let typeName = try state.string("dtype")
-        guard quantType == "dynamic8", let type = ElementType(torchName: typeName) else {
+        guard let quantType = EightBitType(rawValue: quantName), let type = ElementType(torchName: typeName) else {
             throw CrayonError(
-                .unsupported, in: here, found: "quant_type '\(quantType)', dtype '\(typeName)'",
-                expected: "dynamic8 and a float type")
+                .unsupported, in: here, found: "quant_type '\(quantName)', dtype '\(typeName)'",
+                expected: "dynamic8 or linear8, and a float type")
         }
         let dims = try state.ints("shape")
         guard let shape = Shape(checking: dims) else {
@@ -78,6 +81,6 @@ extension Int8Tensor {
             shape: shape, blockSize: state.int("blocksize"), codes: part("", .u8).region,
             absmax: part(Component.absmax.rawValue, .f32).region,
             quantMap: (0..<map.count / 4).map { map.buffer.loadUnaligned(fromByteOffset: $0 * 4, as: Float.self) },
-            sourceType: type, name: name, place: place)
+            quantType: quantType, sourceType: type, name: name, place: place)
     }
 }

@@ -2,8 +2,8 @@ public import Bytes
 import Kernels
 public import Tensors
 
-/// A weight in 8-bit codes of bitsandbytes' signed dynamic map, with a float32 scale for every block of the flattened,
-/// row-major elements.
+/// A weight in 8-bit codes, with a float32 scale for every block of the flattened, row-major elements: those of bitsandbytes'
+/// signed dynamic map, or the integers of LLM.int8(), whose blocks are rows.
 public struct Int8Tensor: Sendable {
     /// bitsandbytes' default for `quantize_blockwise` is 4096; smaller blocks follow the weights better for little more.
     public static let defaultBlockSize = 256
@@ -19,33 +19,35 @@ public struct Int8Tensor: Sendable {
     public let absmax: ByteRegion
     /// F32 `[256]`, aligned
     public let quantMap: ByteRegion
+    public let quantType: EightBitType
     /// The type of the weight before quantization: F32, F16 or BF16.
     public let sourceType: ElementType
 
-    /// - Parameter quantMap: 256 values; nil for the signed dynamic map.
+    /// - Parameter quantMap: 256 values; nil for those of `quantType`.
     /// - Throws: `CrayonError` when a part's size does not follow from shape and block size.
     public init(
         shape: Shape, blockSize: Int, codes: ByteRegion, absmax: ByteRegion, quantMap: [Float]? = nil,
-        sourceType: ElementType, name: String = "weight", place: String = "int8"
+        quantType: EightBitType = .dynamic8, sourceType: ElementType, name: String = "weight", place: String = "int8"
     ) throws(CrayonError) {
         func require(_ condition: Bool, _ part: String, _ found: String, _ expected: String) throws(CrayonError) {
             guard !condition else { return }
             throw CrayonError(.mismatch, in: place, item: "tensor '\(name)\(part)'", found: found, expected: expected)
         }
         try require(
-            blockSize > 0 && blockSize <= Dynamic8Kernel.largestBlock, "", "block size \(blockSize)",
-            "1 to \(Dynamic8Kernel.largestBlock)")
+            blockSize > 0 && (blockSize <= Dynamic8Kernel.largestBlock || blockSize == shape.columns), "",
+            "block size \(blockSize)", "1 to \(Dynamic8Kernel.largestBlock), or that of a row")
         try require(sourceType.isKernelType, "", "source type \(sourceType.rawValue)", "F32, F16 or BF16")
         try require(shape.count > 0, "", "shape \(shape)", "at least one element")
         let blocks = (shape.count - 1) / blockSize + 1
         try require(codes.count == shape.count, "", "\(codes.count) codes", "\(shape.count) for shape \(shape)")
         try require(absmax.count == blocks * 4, ".absmax", "\(absmax.count) bytes", "\(blocks) float32")
-        let map = quantMap ?? Dynamic8Kernel.map
+        let map = quantMap ?? quantType.map
         try require(map.count == 256, ".quant_map", "\(map.count) values", "256")
         self.shape = shape
         self.blockSize = blockSize
         self.codes = codes
         self.absmax = absmax
+        self.quantType = quantType
         self.quantMap = map.withUnsafeBytes { ByteRegion(copying: $0) }
         self.sourceType = sourceType
     }

@@ -17,6 +17,16 @@ extension NF4Tensor {
         case nestedQuantMap = ".nested_quant_map"
         /// U8, the text of a `QuantState`
         case quantState = ".quant_state.bitsandbytes__nf4"
+        /// The same of an FP4 weight
+        case fp4QuantState = ".quant_state.bitsandbytes__fp4"
+
+        /// What holds the text for a weight of some type.
+        public static func quantState(_ type: FourBitType) -> Component {
+            switch type {
+            case .nf4: .quantState
+            case .fp4: .fp4QuantState
+            }
+        }
     }
 
     public var quantState: QuantState {
@@ -24,7 +34,8 @@ extension NF4Tensor {
         if case .double(let scales) = scales {
             nested = QuantState.Nested(blockSize: scales.nestedBlockSize, offset: scales.offset)
         }
-        return QuantState(blockSize: blockSize, sourceType: sourceType, shape: shape, nested: nested)
+        return QuantState(
+            quantType: quantType, blockSize: blockSize, sourceType: sourceType, shape: shape, nested: nested)
     }
 
     /// The tensors that a checkpoint holds for this weight, the codes (U8 `[n, 1]`) first.
@@ -45,7 +56,7 @@ extension NF4Tensor {
                 tensor(.nestedAbsmax, .f32, nested.nestedAbsmax), tensor(.nestedQuantMap, .f32, nested.nestedMap),
             ]
         }
-        return parts + [tensor(.quantState, .u8, state)]
+        return parts + [tensor(.quantState(quantType), .u8, state)]
     }
 
     /// Puts a weight together from a checkpoint's tensors. The maps are the file's: a first entry of -1.0
@@ -55,7 +66,7 @@ extension NF4Tensor {
     ///   - name: the weight's name.
     ///   - place: the file, for errors.
     ///   - find: the checkpoint's tensor of a name, or nil.
-    /// - Throws: `CrayonError` naming the tensor that is missing, of the wrong type or size, or not NF4.
+    /// - Throws: `CrayonError` naming the tensor that is missing, of the wrong type or size, or in another coding.
     public init(
         named name: String, place: String, find: (String) throws(CrayonError) -> Tensor?
     ) throws(CrayonError) {
@@ -67,8 +78,14 @@ extension NF4Tensor {
             }
             return tensor
         }
-        let stateTensor = try part(Component.quantState.rawValue)
+        let isFP4 = try find(name + Component.fp4QuantState.rawValue) != nil
+        let stateTensor = try part((isFP4 ? Component.fp4QuantState : .quantState).rawValue)
         let state = try QuantState(text: stateTensor.region, place: place, item: stateTensor.name)
+        guard state.quantType == (isFP4 ? .fp4 : .nf4) else {
+            throw CrayonError(
+                .mismatch, in: place, item: "tensor '\(stateTensor.name)'",
+                found: "quant_type '\(state.quantType.rawValue)'", expected: "the one in the tensor's name")
+        }
         let codes = try part("")
         let absmax = try part(Component.absmax.rawValue)
         let scales: Scales
@@ -86,7 +103,8 @@ extension NF4Tensor {
         // With another `quant_storage` the same bytes come as BF16 [n / 4, 1] or the like.
         try self.init(
             shape: state.shape, blockSize: state.blockSize, codes: codes.region, scales: scales,
-            quantMap: try floats(part(Component.quantMap.rawValue), count: 16, place), sourceType: state.sourceType,
+            quantMap: try floats(part(Component.quantMap.rawValue), count: 16, place), quantType: state.quantType,
+            sourceType: state.sourceType,
             name: name, place: place)
     }
 }

@@ -4,6 +4,8 @@ public import Tensors
 
 /// A weight in NormalFloat4: 4-bit codes, and a scale (absmax) for every block of the flattened,
 /// row-major elements. Blocks may cross rows. Immutable; parts may lie in a mapped file.
+///
+/// What a code stands for is the map's to say, so that bitsandbytes' FP4 weights are such tensors too; nothing here makes them.
 public struct NF4Tensor: Sendable {
     /// The scales of the blocks.
     public enum Scales: Sendable {
@@ -52,14 +54,15 @@ public struct NF4Tensor: Sendable {
     public let scales: Scales
     /// F32 `[16]`, aligned
     public let quantMap: ByteRegion
+    public let quantType: FourBitType
     /// The type of the weight before quantization, to which bitsandbytes dequantizes: F32, F16 or BF16.
     public let sourceType: ElementType
 
-    /// - Parameter quantMap: 16 values; nil for NF4's.
+    /// - Parameter quantMap: 16 values; nil for those of `quantType`.
     /// - Throws: `CrayonError` when a part's size does not follow from shape and block sizes.
     public init(
         shape: Shape, blockSize: Int, codes: ByteRegion, scales: Scales, quantMap: [Float]? = nil,
-        sourceType: ElementType, name: String = "weight", place: String = "NF4"
+        quantType: FourBitType = .nf4, sourceType: ElementType, name: String = "weight", place: String = "NF4"
     ) throws(CrayonError) {
         func require(_ condition: Bool, _ part: String, _ found: String, _ expected: String) throws(CrayonError) {
             guard !condition else { return }
@@ -90,12 +93,13 @@ public struct NF4Tensor: Sendable {
                 "\(nested.nestedAbsmax.count) bytes", "\(nestedBlocks) float32")
             try require(nested.offset.isFinite, ".nested_offset", "\(nested.offset)", "a finite offset")
         }
-        let map = quantMap ?? NF4Kernel.map
+        let map = quantMap ?? quantType.map
         try require(map.count == 16, ".quant_map", "\(map.count) values", "16")
         self.shape = shape
         self.blockSize = blockSize
         self.codes = codes
         self.scales = scales
+        self.quantType = quantType
         self.quantMap = map.withUnsafeBytes { ByteRegion(copying: $0) }
         self.sourceType = sourceType
     }

@@ -3,7 +3,7 @@ import JSON
 public import Tensors
 
 /// What bitsandbytes keeps beside the tensors of a 4-bit weight: the JSON in
-/// `….quant_state.bitsandbytes__nf4`.
+/// `….quant_state.bitsandbytes__nf4`, or `__fp4`.
 public struct QuantState: Hashable, Sendable {
     public struct Nested: Hashable, Sendable {
         public var blockSize: Int
@@ -15,13 +15,17 @@ public struct QuantState: Hashable, Sendable {
         }
     }
 
+    public var quantType: FourBitType
     public var blockSize: Int
     public var sourceType: ElementType
     public var shape: Shape
     /// Present with double quantization.
     public var nested: Nested?
 
-    public init(blockSize: Int, sourceType: ElementType, shape: Shape, nested: Nested?) {
+    public init(
+        quantType: FourBitType = .nf4, blockSize: Int, sourceType: ElementType, shape: Shape, nested: Nested?
+    ) {
+        self.quantType = quantType
         self.blockSize = blockSize
         self.sourceType = sourceType
         self.shape = shape
@@ -31,7 +35,8 @@ public struct QuantState: Hashable, Sendable {
     /// The text as Python's `json.dumps` writes it, key for key what bitsandbytes saves.
     public var text: String {
         var object = JSONObject([
-            "quant_type": "nf4", "blocksize": .int(blockSize), "dtype": .string(sourceType.torchName ?? "float32"),
+            "quant_type": .string(quantType.rawValue), "blocksize": .int(blockSize),
+            "dtype": .string(sourceType.torchName ?? "float32"),
             "shape": .array(shape.dims.map(JSONValue.int)),
         ])
         if let nested {
@@ -46,17 +51,18 @@ public struct QuantState: Hashable, Sendable {
     /// - Parameters:
     ///   - place: the file, for errors.
     ///   - item: the tensor that holds the text.
-    /// - Throws: `CrayonError` for text that is no quant state, and for codings other than NF4.
+    /// - Throws: `CrayonError` for text that is no quant state, and for codings that are neither NF4 nor FP4.
     public init(text: ByteRegion, place: String, item: String) throws(CrayonError) {
         let here = "\(place): tensor '\(item)'"
         let state = try JSONReader(
             JSONValue.parse(text, name: here, limits: .init(depth: 4, bytes: 1 << 16)), place: here)
-        let quantType = try state.string("quant_type")
-        guard quantType == "nf4" else {
+        let name = try state.string("quant_type")
+        guard let quantType = FourBitType(rawValue: name) else {
             throw CrayonError(
-                .unsupported, in: place, item: "tensor '\(item)'", found: "quant_type '\(quantType)'", expected: "nf4",
-                advice: "Quantize the 16-bit checkpoint instead.")
+                .unsupported, in: place, item: "tensor '\(item)'", found: "quant_type '\(name)'",
+                expected: "nf4 or fp4", advice: "Quantize the 16-bit checkpoint instead.")
         }
+        self.quantType = quantType
         let typeName = try state.string("dtype")
         guard let type = ElementType(torchName: typeName), type != .f64 else {
             throw CrayonError(

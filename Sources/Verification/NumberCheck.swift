@@ -30,21 +30,24 @@ struct NumberCheck {
         case .dense(let tensor):
             guard tensor.type.isFloat else { return "type \(tensor.type.rawValue), which is no float" }
         case .nf4(let tensor):
-            if let problem = map(tensor.quantMap) { return problem }
+            if let problem = map(tensor.quantMap, ascends: tensor.quantType == .nf4) { return problem }
             if let problem = scales(of: tensor) { return problem }
         case .int8(let tensor):
-            if let problem = map(tensor.quantMap) { return problem }
+            if let problem = map(tensor.quantMap, ascends: tensor.quantType == .dynamic8) { return problem }
         }
         return notFinite(in: weight)
     }
 
-    /// The levels of a code rise from -1 to 1, or thereabouts: maps in the wild have been rounded.
-    private func map(_ region: ByteRegion) -> String? {
+    /// The levels of a code rise from -1 to 1, or thereabouts: maps in the wild have been rounded. Those of FP4 and LLM.int8()
+    /// are in another order, and the latter has -128 beside -127.
+    private func map(_ region: ByteRegion, ascends: Bool) -> String? {
         let levels = region.buffer.withMemoryRebound(to: Float.self) { Array($0) }
-        for (index, level) in levels.enumerated() where !(abs(level) <= 1) {
+        for (index, level) in levels.enumerated() where !(abs(level) <= (ascends ? 1 : 128.0 / 127)) {
             return "quantization map has \(level) at \(index)"
         }
-        if zip(levels, levels.dropFirst()).contains(where: { $0 > $1 }) { return "quantization map does not rise" }
+        if ascends, zip(levels, levels.dropFirst()).contains(where: { $0 > $1 }) {
+            return "quantization map does not rise"
+        }
         return nil
     }
 

@@ -16,7 +16,7 @@ import Testing
         #expect(bundle.manifest.history == TinyModel.history)
         #expect(bundle.verifyDigests().isEmpty)
         let weights = try TinyModel.weights()
-        #expect(Set(weights.map(\.0.coding.kind)).count == 4)
+        #expect(Set(weights.map(\.0.coding.kind)).count == BundleCoding.Kind.allCases.count)
         for (entry, weight) in weights {
             let read = try #require(try bundle.weight(entry.role))
             switch (read, weight) {

@@ -55,7 +55,14 @@ enum TinyModel {
             if parameter.isMatrix, name.contains("attention"), parameter.part == .backbone {
                 weight = .nf4(try double.quantize(tensor))
             } else if parameter.isMatrix, name.contains("mlp"), parameter.part == .backbone {
-                weight = .nf4(try single.quantize(tensor))
+                let quantized = try single.quantize(tensor)
+                // Nothing makes FP4: the same codes and scales, which stand for other numbers then.
+                weight = .nf4(
+                    name.contains("up")
+                        ? try NF4Tensor(
+                            shape: quantized.shape, blockSize: quantized.blockSize, codes: quantized.codes,
+                            scales: quantized.scales, quantType: .fp4, sourceType: quantized.sourceType)
+                        : quantized)
             } else if parameter.part == .head {
                 weight = .int8(try int8.quantize(tensor))
             } else {

@@ -46,6 +46,8 @@ final class TemporaryFolder {
 
     @discardableResult
     func write(_ bytes: [UInt8], _ name: String) -> String {
+        // A new file each time: overwriting one makes some file systems wait for the disk.
+        unlink(file(name))
         let file = fopen(file(name), "wb")!
         fwrite(bytes, 1, bytes.count, file)
         fclose(file)

@@ -24,7 +24,7 @@ import Testing
                 #expect(try checkpoint.tensor(tensor)?.region.count == 2, "\(name): \(tensor)")
             }
             let unindexed = try holds.strings("unindexed")
-            #expect((checkpoint as? SafetensorsFolder)?.unindexed.map(\.name) ?? [] == unindexed, "\(name)")
+            #expect((checkpoint as? ShardedFolder)?.unindexed.map(\.name) ?? [] == unindexed, "\(name)")
             for tensor in unindexed { #expect(try checkpoint.tensor(tensor) == nil, "\(name): \(tensor)") }
         }
     }

@@ -11,14 +11,14 @@ import Tensors
 func convert(
     _ model: CheckpointModel, to path: String, _ assignments: [String] = [],
     profile: PrecisionPlan.Profile = .faithful, quantizer: NF4Quantizer? = nil, int8Quantizer: Int8Quantizer? = nil,
-    packs: Bool = true, probes: [String] = [],
+    packs: Bool = true, requantizes: Bool = false, probes: [String] = [],
     progress: @escaping @Sendable (BundleConversion.Progress) -> Void = { _ in }
 ) throws -> BundleManifest {
     var plan = PrecisionPlan(profile)
     for assignment in assignments { try plan.apply(assignment) }
     let options = try BundleConversion.Options(
         plan: plan, quantizer: quantizer ?? NF4Quantizer(), int8Quantizer: int8Quantizer ?? Int8Quantizer(),
-        packs: packs, probes: ProbeInputs.collect(probes, for: model.configuration))
+        packs: packs, requantizes: requantizes, probes: ProbeInputs.collect(probes, for: model.configuration))
     return try BundleConversion(options: options, progress: progress).run(model, output: path)
 }
 

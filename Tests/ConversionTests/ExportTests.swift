@@ -122,7 +122,7 @@ private func dequantized(_ weight: StoredWeight?, as type: ElementType) throws -
                 let tensor = try #require(try exported.tensor(entry.sourceName))
                 counts[entry.coding.kind, default: 0] += 1
                 switch entry.coding.kind {
-                case .nf4, .int8:
+                case .nf4, .fp4, .int8:
                     let expected: ElementType =
                         switch type {
                         case .source: .bf16

@@ -185,7 +185,12 @@ struct CheckpointMerge {
 
     private func carriedFiles() throws(CrayonError) -> [(name: String, bytes: [UInt8])] {
         try smallFiles(beside: merge.base.place).map { (file) throws(CrayonError) in
-            guard file.name == "config.json", let denseType else { return (file.name, file.region.array) }
+            guard file.name == "config.json" else { return (file.name, file.region.array) }
+            guard let denseType else {
+                let isDequantized = (merge.base as? CheckpointBase)?.isDequantized == true
+                let kept = isDequantized ? try file.withoutQuantization(in: merge.base.place) : file
+                return (kept.name, kept.region.array)
+            }
             let place = "\(merge.base.place): \(file.name)"
             var config = try JSONReader(
                 JSONValue.parse(file.region, name: place, limits: .init(depth: 64)), place: place

@@ -31,6 +31,15 @@ struct ConversionMerge {
                 .unsupported, in: merge.adapter.place, item: "tensor '\(stray.weight.name)'",
                 found: "a change of a tensor that the model does not use", expected: "weights of the model")
         }
+        // A merge into codes keeps little of a delta unless it looks at the grid, which bundles are merged with.
+        let first = model.bindings.first { $0.entry.encoding != $0.type.rawValue }
+        if let first {
+            throw CrayonError(
+                .unsupported, in: checkpoint.file(of: first.sourceName), item: "tensor '\(first.sourceName)'",
+                found: "a weight that is already quantized (\(first.entry.encoding))",
+                expected: "16- or 32-bit weights",
+                advice: "Make a bundle of it with 'crayon quantize', and merge into that.")
+        }
         let layers = Mutex<[MergedLayer]>([])
         let base = merge.base
         let announced = Dictionary(

@@ -44,7 +44,7 @@ struct GridRounding {
         }
         return try NF4Tensor(
             shape: base.shape, blockSize: base.blockSize, codes: codes.region, scales: scales.result,
-            quantMap: base.levels, sourceType: base.sourceType, name: name, place: place)
+            quantMap: base.levels, quantType: base.quantType, sourceType: base.sourceType, name: name, place: place)
     }
 }
 

@@ -35,15 +35,27 @@ struct WeightMerge: Sendable {
             result = try add(module, base, name, as: tensor.type)
         case (.bf16, _), (.f16, _), (.f32, _):
             result = try add(module, base, name, as: options.into.denseType ?? base.sourceType)
-        case (.source, .int8(let tensor)): result = try requantize(module, tensor, name, rule)
-        case (.source, .nf4(let tensor)), (.nf4, .nf4(let tensor)):
+        case (.source, .int8(let tensor)):
+            guard tensor.quantType == .dynamic8 else { throw notMade(name, "LLM.int8()'s 8-bit integers") }
+            result = try requantize(module, tensor, name, rule)
+        case (.source, .nf4(let tensor)) where tensor.quantType != .nf4: throw notMade(name, "FP4")
+        case (.source, .nf4(let tensor)),
+            (.nf4, .nf4(let tensor)) where tensor.quantType == .nf4:
             result = try merge(module, into: tensor, name, rule)
-        case (.nf4, .dense), (.nf4, .int8):
+        case (.nf4, .dense), (.nf4, .int8), (.nf4, .nf4):
             let (_, quantized, layer) = try quantize(module, base, name, NF4Quantizer(scaleCodes: rule), stored: nil)
             result = Result(weight: .nf4(quantized), layer: layer)
         }
         try check(result.layer)
         return result
+    }
+
+    /// Codings that are read and carried, and that no quantizer here makes.
+    private func notMade(_ name: String, _ coding: String) -> CrayonError {
+        CrayonError(
+            .unsupported, in: place, item: "tensor '\(name)'", found: "a merge into \(coding)",
+            expected: "a weight in NF4, 8-bit blocks or 16 bits",
+            advice: "Give --into nf4 or --into bf16, or keep the pair beside the weight (--rounding beside).")
     }
 
     /// Holds a weight against what it must retain at least.

@@ -32,9 +32,9 @@ public struct GGUFFile: Checkpoint {
     }
 
     /// Whether a file begins as GGUF files do.
-    public static func isGGUF(_ mapping: MappedFile) -> Bool {
-        mapping.whole.buffer.starts(with: GGUFHeader.magic)
-    }
+    static func begins(_ bytes: UnsafeRawBufferPointer) -> Bool { bytes.starts(with: GGUFHeader.magic) }
+
+    public var format: String { "GGUF" }
 
     public var names: [String] { entries.map(\.name) }
 

@@ -118,6 +118,8 @@ public struct GGUFModel: Checkpoint {
 
     public var place: String { file.place }
 
+    public var format: String { file.format }
+
     public func file(of name: String) -> String { place }
 
     public var sourceFiles: [SourceFile] { file.sourceFiles }

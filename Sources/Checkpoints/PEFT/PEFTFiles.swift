@@ -11,9 +11,11 @@ public struct PEFTFiles: Sendable {
     public let modelCard: MappedFile?
 
     public static let weightsName = "adapter_model.safetensors"
+    /// What PEFT wrote before, and `safe_serialization=False` writes.
+    static let pickledWeightsName = "adapter_model.bin"
     public static let modelCardName = "README.md"
 
-    /// - Parameter path: the folder, or its safetensors file.
+    /// - Parameter path: the folder, or its file of tensors.
     /// - Throws: `CrayonError` when a file is missing or does not follow its format.
     public init(path: String) throws(CrayonError) {
         place = path
@@ -28,7 +30,7 @@ public struct PEFTFiles: Sendable {
         configurationFile = try MappedFile(path: configurationPath)
         configuration = try PEFTConfiguration(file: configurationPath)
         checkpoint =
-            isFolder ? try openCheckpoint(folder: folder, name: Self.weightsName) : try SafetensorsFile(path: path)
+            isFolder ? try openCheckpoint(folder: folder, names: .adapter) : try openCheckpoint(path)
         modelCard = try folder.open(Self.modelCardName)
     }
 
@@ -36,7 +38,9 @@ public struct PEFTFiles: Sendable {
     public static func isPEFT(_ path: String) -> Bool {
         if FolderFiles.isFolder(path) { return FolderFiles.isFile("\(path)/\(PEFTConfiguration.fileName)") }
         let parts = path.split(separator: "/", omittingEmptySubsequences: true)
-        guard parts.last.map(String.init) == weightsName, FolderFiles.isFile(path) else { return false }
-        return FolderFiles.isFile(path.dropLast(weightsName.count) + PEFTConfiguration.fileName)
+        guard let name = parts.last.map(String.init), name == weightsName || name == pickledWeightsName,
+            FolderFiles.isFile(path)
+        else { return false }
+        return FolderFiles.isFile(path.dropLast(name.count) + PEFTConfiguration.fileName)
     }
 }

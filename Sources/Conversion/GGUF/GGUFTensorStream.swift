@@ -39,6 +39,15 @@ struct GGUFTensorStream {
                 at: range.lowerBound * rowBytes)
             progress(range.count * rowBytes)
         }
+        release()
+    }
+
+    /// Lets a bundle's pages go, so that what was written does not fill the memory.
+    private func release() {
+        guard case .weight(let role, _) = tensor.source, let bundle = model as? BundleReader,
+            let entry = bundle.entry(role)
+        else { return }
+        for component in entry.coding.components { bundle.safetensors.dontNeed(entry.name + component.suffix) }
     }
 
     /// Rows of the tensor as float32 into the caller's memory.

@@ -7,7 +7,8 @@ struct Quantize: ParsableCommand {
         abstract: "Turn a checkpoint into one 4-bit bundle.",
         discussion: """
             The backbone's linear layers become NF4 with double-quantized scales, bit for bit as bitsandbytes 0.50 makes \
-            them; the rest stays as it is, losslessly packed. --profile and --precision change that by part.
+            them; the rest stays as it is, losslessly packed. --profile and --precision change that by part. Weights that \
+            bitsandbytes has quantized already (NF4, FP4, LLM.int8) keep their bits.
 
             Profiles:
               faithful  backbone nf4, all else as in the source (the default)
@@ -25,7 +26,7 @@ struct Quantize: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "A folder, safetensors or GGUF file with all of the model; not with --backbone.", valueName: "checkpoint"))
+            "A folder or file of weights with the whole model; left out with --backbone.", valueName: "checkpoint"))
     var checkpoint: String?
 
     @Option(
@@ -65,6 +66,11 @@ struct Quantize: ParsableCommand {
     @Flag(name: .long, inversion: .prefixedNo, help: "Pack what is kept as it is, losslessly.")
     var pack = true
 
+    @Flag(
+        name: .long,
+        help: "Quantize weights that the checkpoint has quantized anew; without it they keep their codes and scales.")
+    var requantize = false
+
     @Option(
         name: .long,
         help: ArgumentHelp(
@@ -99,7 +105,7 @@ struct Quantize: ParsableCommand {
             quantizer: try NF4Quantizer(
                 blockSize: blockSize, doubleQuantization: doubleQuantization, scaleCodes: scaleCodes),
             int8Quantizer: try Int8Quantizer(blockSize: int8BlockSize, rule: scaleCodes), packs: pack,
-            probes: try ProbeInputs.collect(probe, for: source.configuration))
+            requantizes: requantize, probes: try ProbeInputs.collect(probe, for: source.configuration))
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let start = ContinuousClock.now
         let memory = MemoryWatch()

@@ -35,14 +35,15 @@ enum SummaryText {
             blocks.append(summary.warnings.map { "warning: \($0)" }.joined(separator: "\n"))
         }
         if tensors {
+            let hasDigests = summary.tensors.contains { $0.sha256 != nil }
             blocks.append(
                 Format.table(
-                    ["tensor", "type", "shape", "bytes", "role"],
+                    ["tensor", "type", "shape", "bytes", "role"] + (hasDigests ? ["SHA-256"] : []),
                     summary.tensors.map {
                         [
                             $0.name, $0.type, "[" + $0.shape.map(String.init).joined(separator: ", ") + "]",
                             "\($0.byteCount)", $0.role ?? "",
-                        ]
+                        ] + (hasDigests ? [$0.sha256 ?? ""] : [])
                     }, rightAligned: [3]))
         }
         return blocks.joined(separator: "\n\n")

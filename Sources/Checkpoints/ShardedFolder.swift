@@ -2,29 +2,31 @@ public import Bytes
 import JSON
 public import Tensors
 
-/// A folder of safetensors shards with the index that says which tensor lies in which.
-public struct SafetensorsFolder: Checkpoint {
+/// A folder of shards, safetensors or PyTorch's, with the index that says which tensor lies in which.
+public struct ShardedFolder: Checkpoint {
     public let place: String
     /// In the order of their names.
-    public let shards: [SafetensorsFile]
+    public let shards: [any Checkpoint]
     /// Tensors that lie in a shard but not in the index. `tensor` does not give them out.
     public let unindexed: [(name: String, file: String)]
     public let names: [String]
     private let shardOf: [String: Int]
 
-    static let indexName = "model.safetensors.index.json"
+    static let safetensorsIndex = "model.safetensors.index.json"
+    static let pytorchIndex = "pytorch_model.bin.index.json"
     private static let listed = 20
 
     /// - Throws: `CrayonError` when the index or a shard does not follow its format, a shard is missing or
     ///   leaves the folder, or index and shards disagree.
-    public init(path: String) throws(CrayonError) {
-        try self.init(folder: FolderFiles(path: path))
-    }
-
-    init(folder: FolderFiles) throws(CrayonError) {
-        guard let index = try folder.path(of: Self.indexName) else {
-            throw CrayonError(
-                .missing, in: folder.path, found: "no \(Self.indexName)", expected: "a folder of safetensors shards")
+    ///
+    /// - Parameters:
+    ///   - indexName: the index, a file of the folder.
+    ///   - open: opens a shard.
+    init(
+        folder: FolderFiles, indexName: String, open: (String) throws(CrayonError) -> any Checkpoint
+    ) throws(CrayonError) {
+        guard let index = try folder.path(of: indexName) else {
+            throw CrayonError(.missing, in: folder.path, found: "no \(indexName)", expected: "a folder of shards")
         }
         let map = try JSONReader(file: index).object("weight_map")
         var fileOf: [String: String] = [:]
@@ -53,10 +55,10 @@ public struct SafetensorsFolder: Checkpoint {
             throw CrayonError(
                 .missing, in: folder.path,
                 found: "\(missing.count) of \(files.count) shards missing: \(Self.list(missing))",
-                expected: "every shard that \(Self.indexName) names", advice: "Download the missing files.")
+                expected: "every shard that \(indexName) names", advice: "Download the missing files.")
         }
-        var shards: [SafetensorsFile] = []
-        for path in paths { shards.append(try SafetensorsFile(path: path)) }
+        var shards: [any Checkpoint] = []
+        for path in paths { shards.append(try open(path)) }
 
         var shardOf: [String: Int] = [:]
         var names: [String] = []
@@ -76,7 +78,7 @@ public struct SafetensorsFolder: Checkpoint {
                 guard file == files[position] else {
                     throw CrayonError(
                         .mismatch, in: shard.place, item: "tensor '\(name)'",
-                        found: "it lies in \(files[position])", expected: "\(file), as \(Self.indexName) says")
+                        found: "it lies in \(files[position])", expected: "\(file), as \(indexName) says")
                 }
                 shardOf[name] = position
                 names.append(name)
@@ -101,11 +103,12 @@ public struct SafetensorsFolder: Checkpoint {
         names.prefix(listed).map { "'\($0)'" }.joined(separator: ", ") + (names.count > listed ? ", …" : "")
     }
 
-    private func shard(of name: String) -> SafetensorsFile? { shardOf[name].map { shards[$0] } }
+    private func shard(of name: String) -> (any Checkpoint)? { shardOf[name].map { shards[$0] } }
 
     public func entry(_ name: String) -> TensorEntry? { shard(of: name)?.entry(name) }
-    public func tensor(_ name: String) -> Tensor? { shard(of: name)?.tensor(name) }
+    public func tensor(_ name: String) throws(CrayonError) -> Tensor? { try shard(of: name)?.tensor(name) }
     public func file(of name: String) -> String { shard(of: name)?.place ?? place }
+    public var format: String { shards.first?.format ?? "tensors" }
     public var sourceFiles: [SourceFile] { shards.flatMap(\.sourceFiles) }
     public func willNeed(_ name: String) { shard(of: name)?.willNeed(name) }
     public func dontNeed(_ name: String) { shard(of: name)?.dontNeed(name) }
