@@ -67,11 +67,13 @@ let package = Package(
         // Layer 2: numbers and files.
         layer("LinearAlgebra", ["Bytes", "Tensors", "Kernels"]),
         layer("Quantization", ["Bytes", "JSON", "Tensors", "Kernels"]),
-        layer("Checkpoints", ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "CZlib"]),
+        layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
+        layer(
+            "Checkpoints",
+            ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Tokenization", "CZlib"]),
         layer(
             "BundleFormat",
             ["Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "CZstd"]),
-        layer("Tokenization", ["Bytes", "JSON", "CSentencePiece"]),
         layer("Images", ["Bytes", "JSON", "Tensors", "Architecture", "CPNG", "CJPEG"]),
 
         layer("Plots", ["Bytes", "CCairo"]),
@@ -97,8 +99,8 @@ let package = Package(
         layer(
             "Conversion",
             [
-                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Models",
+                "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Tokenization", "Checkpoints",
+                "BundleFormat", "Images", "Models",
             ]),
         layer(
             "Adapters",
@@ -159,7 +161,7 @@ let package = Package(
         tests("Architecture", ["Tensors"]),
         tests("LinearAlgebra", ["Bytes", "Kernels", "Tensors"]),
         tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
-        tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors"]),
+        tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors", "Tokenization"]),
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "JSON", "Quantization", "Tensors"]),
         tests("Layers", ["Architecture", "Bytes", "Quantization", "Tensors"]),
         tests("Tokenization", ["Bytes"], fixtures: true),

@@ -8,6 +8,8 @@ struct CheckpointFormat: Sendable {
     /// Every kind but safetensors, which begins with a number and so is what is left.
     static let all: [CheckpointFormat] = [
         CheckpointFormat(
+            begins: { GGUFFile.begins($0) }, open: { file throws(CrayonError) in try GGUFFile(mapping: file) }),
+        CheckpointFormat(
             begins: { $0.starts(with: [0x50, 0x4B, 0x03, 0x04]) || $0.starts(with: [0x50, 0x4B, 0x05, 0x06]) },
             open: { file throws(CrayonError) in try openArchive(file) }),
         CheckpointFormat(

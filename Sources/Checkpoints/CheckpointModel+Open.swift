@@ -178,8 +178,8 @@ struct OpenedParts {
         var files: [AuxiliaryFile] = []
         func add(_ names: [String], of folder: FolderFiles, under prefix: String = "") throws(CrayonError) {
             for name in names where !files.contains(where: { $0.name == prefix + name }) {
-                guard let file = try folder.open(name) else { continue }
-                let small = AuxiliaryFile(name: prefix + name, region: file.whole)
+                guard let file = try folder.bytes(name) else { continue }
+                let small = AuxiliaryFile(name: prefix + name, region: file)
                 files.append(name == "config.json" ? try small.withoutQuantization(in: folder.path) : small)
             }
         }

@@ -1,4 +1,5 @@
 import Bytes
+import JSON
 
 #if canImport(Glibc)
     import Glibc
@@ -18,6 +19,8 @@ struct FolderFiles: Sendable {
     private let realPath: String
     /// `…/models--ORG--NAME/blobs/` when the folder is `…/models--ORG--NAME/snapshots/REVISION`.
     private let blobs: String?
+    /// Files in memory in place of a folder's: those that a model in one file would have beside it.
+    private let made: [String: ByteRegion]?
 
     /// - Throws: `CrayonError` when `path` is no folder.
     init(path: String) throws(CrayonError) {
@@ -34,6 +37,15 @@ struct FolderFiles: Sendable {
         } else {
             blobs = nil
         }
+        made = nil
+    }
+
+    /// - Parameter file: the file that the others were made from, for errors.
+    init(of file: String, made files: [AuxiliaryFile]) {
+        path = file
+        realPath = file
+        blobs = nil
+        made = Dictionary(uniqueKeysWithValues: files.map { ($0.name, $0.region) })
     }
 
     /// The folder that holds a file named by the user.
@@ -57,6 +69,7 @@ struct FolderFiles: Sendable {
     /// - Parameter name: relative to the folder; may come from a file that is not trusted.
     /// - Throws: `CrayonError` when the name or a link leads out of the folder.
     func path(of name: String) throws(CrayonError) -> String? {
+        guard made == nil else { return nil }
         let parts = name.split(separator: "/", omittingEmptySubsequences: false)
         guard !name.isEmpty, !name.utf8.contains(0), !parts.contains(".."), !parts.contains("") else {
             throw CrayonError(
@@ -91,6 +104,23 @@ struct FolderFiles: Sendable {
     func open(_ name: String) throws(CrayonError) -> MappedFile? {
         guard let file = try path(of: name) else { return nil }
         return try MappedFile(path: file)
+    }
+
+    /// The file's bytes; nil when there is none of that name.
+    func bytes(_ name: String) throws(CrayonError) -> ByteRegion? {
+        if let made { return made[name] }
+        return try open(name)?.whole
+    }
+
+    /// The file as JSON that holds an object; nil when there is none of that name.
+    func reader(_ name: String) throws(CrayonError) -> JSONReader? {
+        if let made {
+            guard let region = made[name] else { return nil }
+            let place = "\(path): \(name)"
+            return try JSONReader(JSONValue.parse(region.buffer, name: place), place: place)
+        }
+        guard let file = try path(of: name) else { return nil }
+        return try JSONReader(file: file)
     }
 
     /// The names in the folder that end in `suffix`, sorted.

@@ -1,6 +1,6 @@
 public import Bytes
 
-/// Opens a file with tensors, told by its contents (safetensors, PyTorch, NumPy), a folder with one, or a folder of shards with
+/// Opens a file with tensors, told by its contents (safetensors, PyTorch, NumPy, GGUF), a folder with one, or a folder of shards with
 /// their index.
 /// - Throws: `CrayonError` for a path with none of them, and for what the readers refuse.
 public func openCheckpoint(_ path: String) throws(CrayonError) -> any Checkpoint {

@@ -17,16 +17,26 @@ struct OpenedSource {
         _ path: String, kind: CheckpointModel.Origin.Kind, contents: Set<Layout.Content>, options: CheckpointOptions
     ) throws(CrayonError) {
         let stored: any Checkpoint
+        var warnings: [String] = []
         if FolderFiles.isFolder(path) {
             folder = try FolderFiles(path: path)
             stored = try openCheckpoint(folder: folder)
         } else {
-            stored = try openCheckpoint(path)
-            folder = try FolderFiles(containing: path)
+            let opened = try openCheckpoint(path)
+            if let file = opened as? GGUFFile {
+                // Everything is in the file; what lies beside it belongs to something else.
+                let model = try GGUFModel(file)
+                stored = model
+                folder = FolderFiles(of: path, made: model.files)
+                warnings = model.warnings
+            } else {
+                stored = opened
+                folder = try FolderFiles(containing: path)
+            }
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.
         var config: JSONReader?
-        if kind != .crayon, let file = try folder.path(of: "config.json") { config = try JSONReader(file: file) }
+        if kind != .crayon { config = try folder.reader("config.json") }
         checkpoint = try QuantizedCheckpoint.reading(
             stored, configuration: config?.optionalObject("quantization_config"))
         if let name = options.layout, kind == .checkpoint || kind == .backbone {
@@ -44,12 +54,12 @@ struct OpenedSource {
         place = path
         context = try LayoutContext(
             place: path, checkpoint: checkpoint, config: config, layout: layout, options: options)
+        context.warnings += warnings
         description = try layout.describe(context)
     }
 
     /// A small file beside the tensors, as JSON.
     func reader(_ name: String) throws(CrayonError) -> JSONReader? {
-        guard let path = try folder.path(of: name) else { return nil }
-        return try JSONReader(file: path)
+        try folder.reader(name)
     }
 }

@@ -51,10 +51,7 @@ struct TokenReading {
         return SpecialTokens(begin: begin, end: end, image: image, added: added)
     }
 
-    private func reader(_ name: String) throws(CrayonError) -> JSONReader? {
-        guard let path = try folder.path(of: name) else { return nil }
-        return try JSONReader(file: path)
-    }
+    private func reader(_ name: String) throws(CrayonError) -> JSONReader? { try folder.reader(name) }
 
     private func id(_ value: Int, _ reader: JSONReader, _ key: String) throws(CrayonError) -> Int {
         guard (0..<LayoutContext.rowLimit).contains(value) else {

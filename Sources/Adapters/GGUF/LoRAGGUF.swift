@@ -1,6 +1,7 @@
 public import Bytes
 public import Checkpoints
 import Kernels
+import Quantization
 public import Tensors
 
 /// llama.cpp's LoRA file: a GGUF of type `adapter` whose tensors are named for those of llama.cpp's own model. See
@@ -20,6 +21,7 @@ public enum LoRAGGUF {
         precondition(type.isKernelType)
         let plan = try LoRAGGUFPlan(adapter, over: model)
         let fileTypes: [ElementType: UInt32] = [.f32: 0, .f16: 1, .bf16: 32]
+        let stored: GGMLType = type == .f32 ? .f32 : type == .f16 ? .f16 : .bf16
         let writer = try GGUFWriter(
             path: path,
             metadata: [
@@ -30,8 +32,8 @@ public enum LoRAGGUF {
             ],
             tensors: plan.pairs.flatMap { pair in
                 [
-                    GGUFWriter.Declaration(name: pair.name + ".lora_a", type: type, shape: pair.shapeOfA),
-                    GGUFWriter.Declaration(name: pair.name + ".lora_b", type: type, shape: pair.shapeOfB),
+                    GGUFWriter.Declaration(name: pair.name + ".lora_a", type: stored, shape: pair.shapeOfA),
+                    GGUFWriter.Declaration(name: pair.name + ".lora_b", type: stored, shape: pair.shapeOfB),
                 ]
             })
         for pair in plan.pairs {

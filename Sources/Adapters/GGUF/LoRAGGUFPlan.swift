@@ -28,15 +28,12 @@ struct LoRAGGUFPlan {
     init(_ adapter: Adapter, over model: any ModelSource) throws(CrayonError) {
         self.adapter = adapter
         let backbone = model.configuration.backbone
-        switch model.configuration.layout {
-        case "llama", "internlm": architecture = "llama"
-        case "qwen2": architecture = "qwen2"
-        case "internlm2", "collavo": architecture = "internlm2"
-        default:
+        guard let family = GGUFArchitecture(layout: model.configuration.layout) else {
             throw CrayonError(
                 .unsupported, in: model.place, found: "a base of the layout '\(model.configuration.layout)'",
                 expected: "one that llama.cpp knows: Llama, Mistral, Qwen2 or InternLM2")
         }
+        architecture = family.name
         var counts: [Double: Int] = [:]
         for module in adapter.modules { counts[module.scale * Double(module.rank), default: 0] += 1 }
         let commonest = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? 1
@@ -53,14 +50,12 @@ struct LoRAGGUFPlan {
                 if let path = tensors.path(of: .backbone(layer, module)) { targets[path] = (layer, module) }
             }
         }
-        // InternLM-7B shares Llama's rotary form; Qwen2's halves stay where they are.
-        let turns = architecture != "qwen2"
         for module in adapter.modules {
             let names: [(name: String, rows: [Int]?)]
             if module.path == headPath {
                 names = [("output.weight", nil)]
             } else if let target = targets[module.path] {
-                names = Self.names(target.layer, target.module, backbone, turns: turns)
+                names = Self.names(target.layer, target.module, backbone, turns: family.turnsRows)
             } else {
                 throw refuse(
                     "module '\(module.path)'", "no such module in the base \(model.place)",
@@ -126,33 +121,6 @@ struct LoRAGGUFPlan {
         _ layer: Int?, _ module: BackboneModule?, _ backbone: BackboneConfiguration, turns: Bool
     ) -> [(name: String, rows: [Int]?)] {
         guard let layer, let module else { return [("token_embd.weight", nil)] }
-        let size = backbone.headSize
-        let keyHeads = backbone.keyValueHeadCount
-        func name(_ part: String) -> String { "blk.\(layer).\(part).weight" }
-        func turned(_ heads: [Int]) -> [Int] { heads.flatMap { Self.rows(ofHeadAt: $0, size: size, turns: turns) } }
-        switch module {
-        case .query: return [(name("attn_q"), turns ? turned((0..<backbone.headCount).map { $0 * size }) : nil)]
-        case .key: return [(name("attn_k"), turns ? turned((0..<keyHeads).map { $0 * size }) : nil)]
-        case .value: return [(name("attn_v"), nil)]
-        case .qkv:
-            // Per group: its query heads, its key head, its value head.
-            let perGroup = backbone.headCount / keyHeads
-            func start(_ group: Int, _ slot: Int) -> Int { (group * (perGroup + 2) + slot) * size }
-            let queries = (0..<keyHeads).flatMap { group in (0..<perGroup).map { start(group, $0) } }
-            let keys = (0..<keyHeads).map { start($0, perGroup) }
-            let values = (0..<keyHeads).flatMap { group in
-                (0..<size).map { start(group, perGroup + 1) + $0 }
-            }
-            return [(name("attn_q"), turned(queries)), (name("attn_k"), turned(keys)), (name("attn_v"), values)]
-        case .output: return [(name("attn_output"), nil)]
-        case .gate: return [(name("ffn_gate"), nil)]
-        case .up: return [(name("ffn_up"), nil)]
-        case .down: return [(name("ffn_down"), nil)]
-        }
-    }
-
-    /// The rows of one head. Where llama.cpp rotates neighbours and the checkpoint halves, the halves are interleaved.
-    private static func rows(ofHeadAt start: Int, size: Int, turns: Bool) -> [Int] {
-        turns ? (0..<size).map { start + $0 % 2 * (size / 2) + $0 / 2 } : (0..<size).map { start + $0 }
+        return GGUFRows.of(module, in: backbone, turns: turns).map { ("blk.\(layer).\($0.module).weight", $0.rows) }
     }
 }

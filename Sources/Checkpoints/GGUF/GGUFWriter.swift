@@ -1,52 +1,56 @@
 public import Bytes
+public import Quantization
 public import Tensors
 
 /// Writes a GGUF file, version 3: metadata, the names of tensors, their bytes.
 ///
-/// The file appears under its name at `commit`; a writer dropped before that leaves nothing behind. See
-/// https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
-public final class GGUFWriter {
+/// The file appears under its name at `commit`; a writer dropped before that leaves nothing behind. See `Formats/gguf.md`.
+public final class GGUFWriter: Sendable {
     /// A value of the metadata, of the kinds that are needed here.
     public enum Value: Sendable, Equatable {
         case string(String)
         case uint32(UInt32)
         case float32(Float)
+        case bool(Bool)
+        case int32s([Int32])
+        case float32s([Float])
+        case bools([Bool])
+        /// Texts as their bytes.
+        case strings([[UInt8]])
     }
 
     /// A tensor to be written.
     public struct Declaration: Sendable {
         public let name: String
-        public let type: ElementType
+        public let type: GGMLType
         /// Outermost first, as everywhere here; the file has them innermost first.
         public let shape: Shape
 
-        public init(name: String, type: ElementType, shape: Shape) {
+        public init(name: String, type: GGMLType, shape: Shape) {
             self.name = name
             self.type = type
             self.shape = shape
         }
 
-        public var byteCount: Int { shape.count * type.byteCount }
+        /// - Precondition: rows are whole blocks.
+        public var byteCount: Int {
+            guard let count = type.byteCount(of: shape.count) else {
+                preconditionFailure("'\(name)' is no whole blocks of \(type.label)")
+            }
+            return count
+        }
     }
-
-    /// ggml's limits on a name and on the number of dimensions.
-    private static let nameLimit = 63
-    private static let rankLimit = 4
-    /// Where data may begin; the format's default.
-    private static let alignment = 32
 
     public let path: String
     private let file: AtomicFile
-    private var offsets: [String: (offset: Int, count: Int)] = [:]
-    private var remaining: Set<String>
+    private let places: [String: Range<Int>]
 
-    /// - Throws: `CrayonError` for names that are given twice or are too long for ggml, types that it has not, and when the
+    /// - Throws: `CrayonError` for names that are given twice or are too long for ggml, rows that are no whole blocks, and when the
     ///   file cannot be created.
     public init(path: String, metadata: [(name: String, value: Value)], tensors: [Declaration]) throws(CrayonError) {
         self.path = path
-        remaining = Set(tensors.map(\.name))
         var header = Header()
-        header.put(Array("GGUF".utf8))
+        header.put(GGUFHeader.magic)
         header.put(UInt32(3))
         header.put(UInt64(tensors.count))
         header.put(UInt64(metadata.count))
@@ -54,56 +58,62 @@ public final class GGUFWriter {
             header.put(name)
             header.put(value)
         }
+        var offsets: [String: Range<Int>] = [:]
         var end = 0
         for tensor in tensors {
-            func refuse(_ found: String, _ expected: String) -> CrayonError {
-                CrayonError(.unsupported, in: path, item: "tensor '\(tensor.name)'", found: found, expected: expected)
-            }
-            guard offsets[tensor.name] == nil else { throw refuse("a name that is taken", "names that are unique") }
-            guard tensor.name.utf8.count <= Self.nameLimit else {
-                throw refuse("a name of \(tensor.name.utf8.count) bytes", "at most \(Self.nameLimit), ggml's limit")
-            }
-            guard let type = tensor.type.ggmlType, (1...Self.rankLimit).contains(tensor.shape.rank) else {
-                throw refuse("\(tensor.type.rawValue) \(tensor.shape)", "F32, F16 or BF16 of 1 to 4 dimensions")
-            }
+            try Self.check(tensor, taken: offsets[tensor.name] != nil, in: path)
             header.put(tensor.name)
             header.put(UInt32(tensor.shape.rank))
             for extent in tensor.shape.dims.reversed() { header.put(UInt64(extent)) }
-            header.put(type)
+            header.put(tensor.type.rawValue)
             header.put(UInt64(end))
-            offsets[tensor.name] = (end, tensor.byteCount)
+            offsets[tensor.name] = end..<end + tensor.byteCount
             end = Self.aligned(end + tensor.byteCount)
         }
-        header.pad(to: Self.alignment)
+        header.pad(to: GGUFHeader.defaultAlignment)
         let start = header.bytes.count
-        offsets = offsets.mapValues { (start + $0.offset, $0.count) }
+        places = offsets.mapValues { start + $0.lowerBound..<start + $0.upperBound }
         file = try AtomicFile(path: path)
         try file.write(header.bytes, at: 0)
         // The last tensor is padded too.
-        let size = start + end
-        if let last = tensors.last, let place = offsets[last.name], place.offset + place.count < size {
-            try file.write([0], at: size - 1)
+        if end > 0 { try file.write([0], at: start + end - 1) }
+    }
+
+    private static func check(_ tensor: Declaration, taken: Bool, in path: String) throws(CrayonError) {
+        func refuse(_ found: String, _ expected: String) -> CrayonError {
+            CrayonError(.unsupported, in: path, item: "tensor '\(tensor.name)'", found: found, expected: expected)
+        }
+        guard !taken else { throw refuse("a name that is taken", "names that are unique") }
+        guard tensor.name.utf8.count <= GGUFHeader.nameLimit else {
+            throw refuse("a name of \(tensor.name.utf8.count) bytes", "at most \(GGUFHeader.nameLimit), ggml's limit")
+        }
+        guard (1...GGUFHeader.rankLimit).contains(tensor.shape.rank) else {
+            throw refuse("shape \(tensor.shape)", "1 to \(GGUFHeader.rankLimit) dimensions")
+        }
+        guard (tensor.shape.dims.last ?? 1) % tensor.type.blockElements == 0 else {
+            throw refuse(
+                "shape \(tensor.shape)",
+                "rows of a multiple of \(tensor.type.blockElements), a block of \(tensor.type.label)")
         }
     }
 
-    /// Writes a whole tensor.
-    /// - Precondition: it is declared, with as many bytes.
-    public func write(_ bytes: UnsafeRawBufferPointer, of name: String) throws(CrayonError) {
-        guard let place = offsets[name], place.count == bytes.count else {
+    /// Writes a part of a tensor, or all of it. Safe to call from several threads for parts that do not overlap.
+    /// - Parameter offset: from the tensor's first byte.
+    /// - Precondition: the tensor is declared, and the bytes lie inside it.
+    public func write(_ bytes: UnsafeRawBufferPointer, of name: String, at offset: Int = 0) throws(CrayonError) {
+        guard let place = places[name], offset >= 0, bytes.count <= place.count - offset else {
             preconditionFailure("tensor '\(name)' is not declared so")
         }
-        try file.write(bytes, at: place.offset)
-        remaining.remove(name)
+        try file.write(bytes, at: place.lowerBound + offset)
     }
 
     /// Makes the file durable and visible.
     /// - Precondition: every tensor has been written.
-    public func commit() throws(CrayonError) {
-        precondition(remaining.isEmpty, "tensors of '\(path)' were not written")
-        try file.commit()
-    }
+    public func commit() throws(CrayonError) { try file.commit() }
 
-    private static func aligned(_ count: Int) -> Int { (count + alignment - 1) / alignment * alignment }
+    private static func aligned(_ count: Int) -> Int {
+        (count + GGUFHeader.defaultAlignment - 1) / GGUFHeader.defaultAlignment * GGUFHeader.defaultAlignment
+    }
 
     /// The bytes before the data.
     private struct Header {
@@ -112,6 +122,7 @@ public final class GGUFWriter {
         mutating func put(_ raw: [UInt8]) { bytes += raw }
         mutating func put(_ value: UInt32) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
         mutating func put(_ value: UInt64) { withUnsafeBytes(of: value.littleEndian) { bytes += $0 } }
+        mutating func put(_ type: GGUFValueType) { put(type.rawValue) }
         mutating func put(_ text: String) {
             put(UInt64(text.utf8.count))
             bytes += Array(text.utf8)
@@ -120,31 +131,43 @@ public final class GGUFWriter {
         mutating func put(_ value: Value) {
             switch value {
             case .uint32(let number):
-                put(UInt32(4))
+                put(.uint32)
                 put(number)
             case .float32(let number):
-                put(UInt32(6))
+                put(.float32)
                 put(number.bitPattern)
+            case .bool(let flag):
+                put(.bool)
+                bytes.append(flag ? 1 : 0)
             case .string(let text):
-                put(UInt32(8))
+                put(.string)
                 put(text)
+            case .int32s(let numbers):
+                array(.int32, numbers.count)
+                for number in numbers { put(UInt32(bitPattern: number)) }
+            case .float32s(let numbers):
+                array(.float32, numbers.count)
+                for number in numbers { put(number.bitPattern) }
+            case .bools(let flags):
+                array(.bool, flags.count)
+                bytes += flags.map { $0 ? 1 : 0 }
+            case .strings(let texts):
+                array(.string, texts.count)
+                for text in texts {
+                    put(UInt64(text.count))
+                    bytes += text
+                }
             }
+        }
+
+        private mutating func array(_ type: GGUFValueType, _ count: Int) {
+            put(.array)
+            put(type)
+            put(UInt64(count))
         }
 
         mutating func pad(to alignment: Int) {
             while bytes.count % alignment != 0 { bytes.append(0) }
-        }
-    }
-}
-
-extension ElementType {
-    /// ggml's number for the type; nil for one that is not written here.
-    fileprivate var ggmlType: UInt32? {
-        switch self {
-        case .f32: 0
-        case .f16: 1
-        case .bf16: 30
-        default: nil
         }
     }
 }

@@ -15,7 +15,7 @@ struct Inspect: ParsableCommand {
 
     @Argument(
         help: ArgumentHelp(
-            "A bundle, a file of safetensors, PyTorch or NumPy, or a checkpoint folder.", valueName: "model"))
+            "A bundle, a file of safetensors, PyTorch, NumPy or GGUF, or a checkpoint folder.", valueName: "model"))
     var model: String
 
     @Flag(name: .long, help: "List every tensor.")
