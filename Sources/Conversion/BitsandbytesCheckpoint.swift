@@ -37,7 +37,8 @@ struct BitsandbytesCheckpoint {
             case .fp4: return weight.coding.kind == .fp4
             case .llmInt8:
                 // The coding of bundles has two kinds of 8 bits; which it is, the weight's own description says.
-                guard weight.coding.kind == .int8, case .int8(let tensor)?? = try? bundle.weight(weight.role) else {
+                guard weight.coding.kind == .int8, case .int8(let tensor)? = (try? bundle.weight(weight.role)) ?? nil
+                else {
                     return false
                 }
                 return tensor.quantType == .linear8
