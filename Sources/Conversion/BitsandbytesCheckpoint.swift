@@ -49,7 +49,7 @@ struct BitsandbytesCheckpoint {
     private static let configurationName = "config.json"
     private static let headModule = "lm_head"
     /// Layouts that transformers has classes for.
-    private static let knownLayouts: Set = ["llama", "qwen2"]
+    private static let knownLayouts: Set = ["llama", "qwen2", "llava"]
     /// Files that belong to parts that a text model does not have.
     private static let otherFiles: Set = ["crayon_config.json", "preprocessor_config.json"]
 
@@ -163,6 +163,10 @@ struct BitsandbytesCheckpoint {
         for weight in weights where matrices.contains(weight.role) && isLinear(weight) && !kept.contains(weight.name) {
             guard let module = module(of: weight) else { continue }
             if weight.role == .head { head = module } else { skipped.append(module) }
+        }
+        if model.layout == Layout.llava.name {
+            head = head.map { _ in headModule }
+            skipped = LLaVAModules.names(of: skipped, kept: kept)
         }
         if skipped.isEmpty, head == headModule { return nil }
         return skipped + (head.map { [$0] } ?? [])
