@@ -10,6 +10,7 @@
 #define CK_NF4_MULTIPLY NULL
 #define CK_TILE_ROWS 6
 #define CK_TILE_STRIPS 1
+#define CK_ATTENTION_SUMS 4
 
 #include "loops.h"
 #include "nf4_neon.h"
