@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -45,8 +46,12 @@ def random(dtype: torch.dtype, *shape: int) -> torch.Tensor:
     return torch.randint(0, 2 if dtype == torch.bool else 256, (size,), dtype=torch.uint8).view(dtype).reshape(shape)
 
 
-def assorted(types) -> Tensors:
-    return {f"{str(t)[6:]}.{i}": random(t, *shape) for t in types for i, shape in enumerate([(), (0,), (7,), (3, 5), (2, 1, 3)])}
+def assorted(types: Iterable[torch.dtype]) -> Tensors:
+    return {
+        f"{str(t)[6:]}.{i}": random(t, *shape)
+        for t in types
+        for i, shape in enumerate([(), (0,), (7,), (3, 5), (2, 1, 3)])
+    }
 
 
 def llama(folder: Path, dtype: torch.dtype) -> None:
@@ -102,7 +107,11 @@ def gguf_source(folder: Path) -> tuple[Path, Tensors]:
     writer = gguf.GGUFWriter(folder / "a.gguf", "llama")
     tensors: Tensors = {}
     for name, kind in [("plain", None), ("half", None), ("q8", "Q8_0"), ("q4", "Q4_0"), ("q5", "Q5_1")]:
-        values = np.random.default_rng(len(name)).standard_normal((4, 64)).astype(np.float16 if name == "half" else np.float32)
+        values = (
+            np.random.default_rng(len(name))
+            .standard_normal((4, 64))
+            .astype(np.float16 if name == "half" else np.float32)
+        )
         if kind is None:
             writer.add_tensor(name, values)
             tensors[name] = torch.from_numpy(values)
@@ -122,12 +131,18 @@ def bitsandbytes_source(folder: Path, bits: int) -> tuple[Path, Tensors]:
     llama(folder / "dense", torch.float16)
     options = dict(load_in_4bit=True, bnb_4bit_quant_type="nf4") if bits == 4 else dict(load_in_8bit=True)
     model = transformers.AutoModelForCausalLM.from_pretrained(
-        folder / "dense", quantization_config=transformers.BitsAndBytesConfig(**options), dtype=torch.float16, device_map="cpu")
+        folder / "dense",
+        quantization_config=transformers.BitsAndBytesConfig(**options),
+        dtype=torch.float16,
+        device_map="cpu",
+    )
     model.save_pretrained(folder / "quantized")
     tensors: Tensors = {}
     for name, module in model.named_modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
-            tensors[f"{name}.weight"] = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
+            tensors[f"{name}.weight"] = bitsandbytes.functional.dequantize_4bit(
+                module.weight.data, module.weight.quant_state
+            )
         elif isinstance(module, bitsandbytes.nn.Linear8bitLt):
             codes, scales = module.weight.data.float(), module.weight.SCB.view(-1, 1)
             tensors[f"{name}.weight"] = (codes * scales * 7.874015718698502e-3).half()
@@ -158,7 +173,9 @@ def known_source(folder: Path) -> tuple[Path, Tensors]:
 
 def bundle_source(folder: Path) -> tuple[Path, Tensors]:
     path, tensors = known_source(folder)
-    subprocess.run([CRAYON, "quantize", path, "-o", folder / "a.crayon", "--precision", "backbone=source", "--quiet"], check=True)
+    subprocess.run(
+        [CRAYON, "quantize", path, "-o", folder / "a.crayon", "--precision", "backbone=source", "--quiet"], check=True
+    )
     return folder / "a.crayon", tensors
 
 
@@ -204,7 +221,9 @@ def cell(source: Path, tensors: Tensors, target: str, folder: Path) -> tuple[str
     if error:
         return "FAILED", error
     found = load(output)
-    wrong = [name for name in set(found) ^ set(expected)] + [n for n in expected if n in found and not same(found[n], expected[n])]
+    wrong = [name for name in set(found) ^ set(expected)] + [
+        n for n in expected if n in found and not same(found[n], expected[n])
+    ]
     return ("FAILED", f"{wrong[:4]}") if wrong else (f"{len(found)} equal", "")
 
 

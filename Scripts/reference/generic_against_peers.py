@@ -18,7 +18,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers as tf
@@ -31,43 +33,47 @@ CRAYON = os.environ.get("CRAYON", ".build/release/crayon")
 TOKENS = torch.arange(4, 20)[None]
 TEXT = dict(hidden_size=128, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4, vocab_size=90)
 KV = dict(num_key_value_heads=2, max_position_embeddings=64)
-EYE = dict(hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, image_size=28, patch_size=14)
+EYE = dict(
+    hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4, image_size=28, patch_size=14
+)
 QFORMER = dict(**TEXT, max_position_embeddings=64, encoder_hidden_size=64, cross_attention_frequency=1)
 OPT = dict(hidden_size=128, word_embed_proj_dim=128, ffn_dim=192, num_hidden_layers=2, num_attention_heads=4, vocab_size=90,
            max_position_embeddings=64)  # fmt: skip
 
 
-def bert(kind="BertForMaskedLM"):
+def bert(kind: str = "BertForMaskedLM") -> tf.PreTrainedModel:
     return getattr(tf, kind)(tf.BertConfig(**TEXT, max_position_embeddings=64, num_labels=32))
 
 
-def gpt2(kind="GPT2LMHeadModel"):
-    return getattr(tf, kind)(tf.GPT2Config(n_embd=128, n_layer=2, n_head=4, vocab_size=90, n_positions=64, pad_token_id=0))
+def gpt2(kind: str = "GPT2LMHeadModel") -> tf.PreTrainedModel:
+    return getattr(tf, kind)(
+        tf.GPT2Config(n_embd=128, n_layer=2, n_head=4, vocab_size=90, n_positions=64, pad_token_id=0)
+    )
 
 
-def qwen2(tied):
+def qwen2(tied: bool) -> tf.PreTrainedModel:
     return tf.Qwen2ForCausalLM(tf.Qwen2Config(**TEXT, **KV, tie_word_embeddings=tied))
 
 
-def mixtral():
+def mixtral() -> tf.PreTrainedModel:
     return tf.MixtralForCausalLM(tf.MixtralConfig(**TEXT, **KV, num_local_experts=4, num_experts_per_tok=2))
 
 
-def blip2():
+def blip2() -> tf.PreTrainedModel:
     config = tf.Blip2Config(
         vision_config=EYE, qformer_config=QFORMER, text_config=dict(model_type="opt", **OPT), num_query_tokens=4,
         image_token_index=89)  # fmt: skip
     return tf.Blip2ForConditionalGeneration(config)
 
 
-def instructblip():
+def instructblip() -> tf.PreTrainedModel:
     config = tf.InstructBlipConfig(
         vision_config=EYE, qformer_config=QFORMER,
         text_config=dict(model_type="llama", **TEXT, **KV), num_query_tokens=4, image_token_index=89)  # fmt: skip
     return tf.InstructBlipForConditionalGeneration(config)
 
 
-def qwen2_vl():
+def qwen2_vl() -> tf.PreTrainedModel:
     config = tf.Qwen2VLConfig(
         text_config=dict(**TEXT, **KV, rope_scaling={"type": "mrope", "mrope_section": [4, 6, 6]}),
         vision_config=dict(depth=2, embed_dim=64, hidden_size=128, num_heads=4, mlp_ratio=2, patch_size=14))  # fmt: skip
@@ -97,7 +103,7 @@ CASES = {
 }  # fmt: skip
 
 
-def inputs(config, dtype):
+def inputs(config: Any, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     picture = torch.linspace(-1, 1, 3 * 28 * 28).reshape(1, 3, 28, 28).to(dtype)
     kind = config.model_type
     if kind == "vit":
@@ -112,7 +118,7 @@ def inputs(config, dtype):
     return dict(input_ids=TOKENS)
 
 
-def logits(kind, folder: Path, dtype) -> torch.Tensor:
+def logits(kind: Any, folder: Path, dtype: torch.dtype) -> torch.Tensor:
     model = kind.from_pretrained(folder, dtype=dtype, device_map="cpu").eval()
     with torch.no_grad():
         output = model(**inputs(model.config, dtype))
@@ -129,7 +135,16 @@ def tensors(folder: Path) -> dict[str, torch.Tensor]:
     return found
 
 
-def case(work: Path, name: str, make, dtype, seed: int, options: dict, arguments: list[str], load: dict) -> str:
+def case(
+    work: Path,
+    name: str,
+    make: Callable[[], Any],
+    dtype: torch.dtype,
+    seed: int,
+    options: dict,
+    arguments: list[str],
+    load: dict,
+) -> str:
     dense, peer, ours = (work / f"{name}-{part}" for part in ("dense", "peer", "ours"))
     torch.manual_seed(seed)
     model = make()
@@ -140,9 +155,9 @@ def case(work: Path, name: str, make, dtype, seed: int, options: dict, arguments
     subprocess.run([CRAYON, "quantize", "--layout", "generic", dense, "-o", ours, "--quiet", *arguments], check=True,
                    stderr=subprocess.DEVNULL)  # fmt: skip
     quantization = tf.BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=load.get("dtype", dtype), **options)
-    type(model).from_pretrained(
-        dense, quantization_config=quantization, device_map="cpu", **load).save_pretrained(peer)
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=load.get("dtype", dtype), **options
+    )
+    type(model).from_pretrained(dense, quantization_config=quantization, device_map="cpu", **load).save_pretrained(peer)
     theirs, mine = tensors(peer), tensors(ours)
     wrong = [f"only transformers has {key}" for key in sorted(set(theirs) - set(mine))]
     wrong += [f"only crayon has {key}" for key in sorted(set(mine) - set(theirs))]
@@ -160,11 +175,19 @@ def case(work: Path, name: str, make, dtype, seed: int, options: dict, arguments
             config.pop("llm_int8_skip_modules")
     if configs[0] != configs[1]:
         wrong.append(f"quantization_config: {configs}")
-    difference = (logits(type(model), peer, load.get("dtype", dtype)) - logits(type(model), ours, load.get("dtype", dtype))).abs().max().item()
+    difference = (
+        (logits(type(model), peer, load.get("dtype", dtype)) - logits(type(model), ours, load.get("dtype", dtype)))
+        .abs()
+        .max()
+        .item()
+    )
     if difference != 0:
         wrong.append(f"logits differ by {difference}")
     four = sum("quant_state" in key for key in theirs)
-    print(f"{name:28}{'FAILED' if wrong else 'equal':8}{len(theirs):5} tensors, {four:3} in 4 bits, logits differ by {difference:.1g}", flush=True)
+    print(
+        f"{name:28}{'FAILED' if wrong else 'equal':8}{len(theirs):5} tensors, {four:3} in 4 bits, logits differ by {difference:.1g}",
+        flush=True,
+    )
     for line in wrong[:6]:
         print("   ", line)
     return name if wrong else ""
