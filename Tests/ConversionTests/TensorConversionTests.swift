@@ -1,3 +1,4 @@
+import Architecture
 import BundleFormat
 import Bytes
 import Checkpoints
@@ -76,7 +77,7 @@ import Testing
             let source = Tensor(
                 name: "a", type: from, shape: Shape([1002]), region: ByteRegion(copying: encoded(values, as: from)))
             try SafetensorsWriter.write(
-                [source, Tensor(name: "b", shape: Shape([2]), values: [Int64(1), 2])], to: "\(folder)/a.safetensors")
+                [source, Tensor(name: "b", shape: Shape([2]), values: [1, 2] as [Int64])], to: "\(folder)/a.safetensors")
             let wanted = try #require(ExportOptions.DequantizedType(rawValue: to))
             let report = try TensorConversion(options: .init(type: wanted)).run(
                 "\(folder)/a.safetensors", to: "\(folder)/b.pth")
@@ -117,7 +118,7 @@ import Testing
                 name: "a.weight", type: .f16, shape: Shape([16, 8]),
                 region: ByteRegion(copying: encoded((0..<128).map { Float($0) / 64 - 1 }, as: .f16)))
             let quantized = try NF4Quantizer().quantize(weight)
-            let norm = Tensor(name: "n.weight", shape: Shape([3]), values: [1, 2, 3])
+            let norm = Tensor(name: "n.weight", shape: Shape([3]), values: [1, 2, 3] as [Float])
             try SafetensorsWriter.write(
                 quantized.components(named: "a.weight") + [norm], to: "\(folder)/in/model.safetensors")
             let config = #"{"torch_dtype": "float16", "quantization_config": {"quant_method": "bitsandbytes"}}"#
@@ -216,7 +217,7 @@ import Testing
             #expect(throws: CrayonError.self) {
                 try TensorConversion().run("\(folder)/a.safetensors", to: "\(folder)/a.safetensors")
             }
-            let huge = Tensor(name: "a", shape: Shape([2]), values: [1, 1e30])
+            let huge = Tensor(name: "a", shape: Shape([2]), values: [1, 1e30] as [Float])
             try SafetensorsWriter.write([huge], to: "\(folder)/h.safetensors")
             let overflow = #expect(throws: CrayonError.self) {
                 try TensorConversion(options: .init(type: .f16)).run("\(folder)/h.safetensors", to: "\(folder)/h.pth")
@@ -224,7 +225,7 @@ import Testing
             #expect(overflow?.description.contains("index 1") == true)
             #expect(!FileManager.default.fileExists(atPath: "\(folder)/h.pth"))
             try SafetensorsWriter.write(
-                [Tensor(name: "a\0b", shape: Shape([1]), values: [1])], to: "\(folder)/n.safetensors")
+                [Tensor(name: "a\0b", shape: Shape([1]), values: [1] as [Float])], to: "\(folder)/n.safetensors")
             #expect(throws: CrayonError.self) {
                 try TensorConversion().run("\(folder)/n.safetensors", to: "\(folder)/n.npz")
             }
