@@ -15,7 +15,14 @@ public struct CheckpointBase: BaseModel {
 
     /// - Throws: `CrayonError` for a file or folder that is no checkpoint, and for quant states that make no sense.
     public init(path: String) throws(CrayonError) {
-        try self.init(openWeights(path, kinds: Set(QuantizedCheckpoint.Kind.allCases).subtracting([.nf4])), place: path)
+        let checkpoint = try openWeights(path, kinds: Set(QuantizedCheckpoint.Kind.allCases).subtracting([.nf4]))
+        guard !(checkpoint is GGUFFile) else {
+            throw CrayonError(
+                .unsupported, in: path, found: "a GGUF file, whose names and rows are llama.cpp's",
+                expected: "a checkpoint under Hugging Face's names",
+                advice: "Make one of it first: crayon convert \(path) -o DIR.")
+        }
+        try self.init(checkpoint, place: path)
     }
 
     /// - Parameter place: what the user named; the checkpoint's own place where that is nil.

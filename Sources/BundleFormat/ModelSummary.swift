@@ -60,7 +60,13 @@ public struct ModelSummary: Codable, Sendable {
             model = try openModel(path: path)
         } catch  where !path.hasSuffix(".crayon") {
             // Still worth a look: any file with tensors will do.
-            let checkpoint = try openCheckpoint(path)
+            // Parts that do not make up weights are shown as they lie.
+            let checkpoint: any Checkpoint
+            if let weights = try? openWeights(path) {
+                checkpoint = weights
+            } else {
+                checkpoint = try openCheckpoint(path)
+            }
             self.init(path: path, checkpoint: checkpoint, warning: error.description)
             if digests { try addDigests { name throws(CrayonError) in try Self.read(checkpoint, name) } }
             return
@@ -125,7 +131,8 @@ public struct ModelSummary: Codable, Sendable {
     }
 
     private init(path: String, checkpoint: CheckpointModel) {
-        self.init(path: path, kind: "checkpoint (\(checkpoint.configuration.layout))")
+        let layout = checkpoint.configuration.layout
+        self.init(path: path, kind: "checkpoint (\(layout))\(Self.container(checkpoint))")
         configuration = checkpoint.configuration
         byteCount = checkpoint.origins.reduce(0) {
             $0 + ($1.checkpoint?.sourceFiles.reduce(0) { $0 + $1.byteCount } ?? 0)
@@ -157,6 +164,13 @@ public struct ModelSummary: Codable, Sendable {
                     + skipped.prefix(20).map { "'\($0)'" }.joined(separator: ", ") + (skipped.count > 20 ? ", …" : ""))
         }
         tensors = all.map { Self.summary($0, nil) }
+    }
+
+    /// What kind of files the main source is, where it is not safetensors.
+    private static func container(_ checkpoint: CheckpointModel) -> String {
+        guard let source = checkpoint.origins.first?.checkpoint else { return "" }
+        let format = source is GGUFModel ? "GGUF" : source.format
+        return ["safetensors", "tensors"].contains(format) ? "" : ", \(format)"
     }
 
     /// In the order of `tensors`.

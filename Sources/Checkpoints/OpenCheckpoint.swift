@@ -45,6 +45,9 @@ func openCheckpoint(
     if let file = try only(others, "files of PyTorch or NumPy", names.pytorch, ShardedFolder.pytorchIndex, folder) {
         return try CheckpointFormat.open(file)
     }
+    if let file = try only(folder.names(endingIn: ".gguf"), "GGUF files", "GGUF file", "the path of one", folder) {
+        return try CheckpointFormat.open(file)
+    }
     throw CrayonError(
         .missing, in: folder.path, found: "no file with tensors",
         expected: "\(names.safetensors), \(names.pytorch), or shards with their index", advice: "Check the path.")

@@ -18,21 +18,16 @@ struct OpenedSource {
     ) throws(CrayonError) {
         let stored: any Checkpoint
         var warnings: [String] = []
-        if FolderFiles.isFolder(path) {
-            folder = try FolderFiles(path: path)
-            stored = try openCheckpoint(folder: folder)
+        let opened = try openCheckpoint(path)
+        if let file = opened as? GGUFFile {
+            // Everything is in the file; what lies beside it belongs to something else.
+            let model = try GGUFModel(file)
+            stored = model
+            folder = FolderFiles(of: path, made: model.files)
+            warnings = model.warnings
         } else {
-            let opened = try openCheckpoint(path)
-            if let file = opened as? GGUFFile {
-                // Everything is in the file; what lies beside it belongs to something else.
-                let model = try GGUFModel(file)
-                stored = model
-                folder = FolderFiles(of: path, made: model.files)
-                warnings = model.warnings
-            } else {
-                stored = opened
-                folder = try FolderFiles(containing: path)
-            }
+            stored = opened
+            folder = try FolderFiles.isFolder(path) ? FolderFiles(path: path) : FolderFiles(containing: path)
         }
         // A crayon file has no config.json of its own; one beside it belongs to something else.
         var config: JSONReader?

@@ -172,14 +172,28 @@ struct BitsandbytesCheckpoint {
         return skipped + (head.map { [$0] } ?? [])
     }
 
-    /// The keys that transformers writes, in its order.
     private static func quantization(_ scheme: Scheme, _ coding: BundleCoding, skipped: [String]?) -> JSONValue {
-        let isFourBit = scheme != .llmInt8
-        return [
+        configuration(
+            isFourBit: scheme != .llmInt8, type: scheme == .fp4 ? .fp4 : .nf4, computeType: coding.type,
+            isDouble: coding.nestedBlockSize != nil, skipped: skipped)
+    }
+
+    /// The `quantization_config` of a checkpoint in four bits.
+    static func fourBits(
+        type: FourBitType, computeType: ElementType, isDouble: Bool, skipped: [String]?
+    ) -> JSONValue {
+        configuration(isFourBit: true, type: type, computeType: computeType, isDouble: isDouble, skipped: skipped)
+    }
+
+    /// The keys that transformers writes, in its order.
+    private static func configuration(
+        isFourBit: Bool, type: FourBitType, computeType: ElementType, isDouble: Bool, skipped: [String]?
+    ) -> JSONValue {
+        [
             "_load_in_4bit": .bool(isFourBit), "_load_in_8bit": .bool(!isFourBit),
-            "bnb_4bit_compute_dtype": coding.type.torchName.map(JSONValue.string) ?? "float32",
-            "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": scheme == .fp4 ? "fp4" : "nf4",
-            "bnb_4bit_use_double_quant": .bool(coding.nestedBlockSize != nil),
+            "bnb_4bit_compute_dtype": computeType.torchName.map(JSONValue.string) ?? "float32",
+            "bnb_4bit_quant_storage": "uint8", "bnb_4bit_quant_type": .string(type.rawValue),
+            "bnb_4bit_use_double_quant": .bool(isDouble),
             "llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false,
             "llm_int8_skip_modules": skipped.map { .array($0.map(JSONValue.string)) } ?? .null,
             "llm_int8_threshold": 6.0, "load_in_4bit": .bool(isFourBit), "load_in_8bit": .bool(!isFourBit),

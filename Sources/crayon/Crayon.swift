@@ -20,7 +20,7 @@ struct Crayon: ParsableCommand {
             """,
         version: Producer.version,
         subcommands: [
-            Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, AdapterCommand.self,
+            Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, Convert.self, AdapterCommand.self,
             DataCommand.self, TrainCommand.self, EvalCommand.self, Synthesize.self, Bench.self,
         ]
     )

@@ -29,6 +29,12 @@ import Testing
         Adapter(name: "made", place: "made", modules: modules, replacements: replacements)
     }
 
+    /// A GGUF base is refused with what to do, since its names and rows are others.
+    @Test func llamaFilesAreConvertedFirst() throws {
+        let file = "\(Samples.models)/../gguf/llama-q8_0.gguf"
+        #expect(crayonError { _ = try openBase(path: file) }?.description.contains("crayon convert") == true)
+    }
+
     @Test func restrictedPairs() throws {
         let folder = try TemporaryFolder()
         let model = try CheckpointModel.open(CheckpointParts(checkpoint: published))

@@ -10,6 +10,9 @@ struct Quantize: ParsableCommand {
             them; the rest stays as it is, losslessly packed. --profile and --precision change that by part. Weights that \
             bitsandbytes has quantized already (NF4, FP4, LLM.int8) keep their bits.
 
+            --layout generic makes a bitsandbytes 4-bit folder of any Hugging Face model, as transformers would: its linear \
+            layers in NF4, the rest as it is. Crayon does not run such a folder.
+
             Profiles:
               faithful  backbone nf4, all else as in the source (the default)
               compact   the smallest that keeps the answers: backbone, adapters nf4;
@@ -21,6 +24,7 @@ struct Quantize: ParsableCommand {
                 --precision head=source --probe builtin
               crayon quantize --backbone DIR --vision DIR --crayon FILE \\
                 --adapter object=DIR -o model.crayon
+              crayon quantize --layout generic BLIP2 -o BLIP2-4bit
             """
     )
 
@@ -35,7 +39,7 @@ struct Quantize: ParsableCommand {
 
     @OptionGroup(title: "Parts") var model: ModelOptions
 
-    @Option(name: .shortAndLong, help: ArgumentHelp("The bundle to write.", valueName: "file"))
+    @Option(name: .shortAndLong, help: ArgumentHelp("The bundle to write, or the folder.", valueName: "file"))
     var output: String
 
     @Option(name: .long, help: ArgumentHelp("faithful or compact.", valueName: "name"))
@@ -78,9 +82,12 @@ struct Quantize: ParsableCommand {
                 + "the logits in the bundle; repeat for more.", valueName: "file"))
     var probe: [String] = []
 
+    @OptionGroup(title: "Models that Crayon does not know") var generic: GenericOptions
+
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
+        try validateLayout()
         guard (checkpoint == nil) != (backbone == nil) else {
             throw ValidationError("Name one checkpoint, or its parts with --backbone and what goes with it.")
         }
@@ -90,8 +97,28 @@ struct Quantize: ParsableCommand {
         }
     }
 
+    /// What goes with `--layout generic`, and what does not.
+    private func validateLayout() throws {
+        guard model.layout == GenericOptions.layout else {
+            guard !generic.isUsed else { throw ValidationError("--skip and --type go with --layout generic.") }
+            return
+        }
+        guard checkpoint != nil, !model.hasParts, precision.isEmpty, probe.isEmpty, profile == .faithful else {
+            throw ValidationError(
+                "--layout generic takes one checkpoint folder, and no parts, profile, precision or probe: it makes a folder, not a bundle."
+            )
+        }
+    }
+
     func run() throws {
         common.apply()
+        if let checkpoint, model.layout == GenericOptions.layout {
+            return try generic.run(
+                checkpoint, output: output,
+                quantizer: NF4Quantizer(
+                    blockSize: blockSize, doubleQuantization: doubleQuantization, scaleCodes: scaleCodes),
+                common: common)
+        }
         var plan = PrecisionPlan(profile)
         for assignment in precision { try plan.apply(assignment) }
         let source = try model.open(checkpoint: checkpoint, backbone: backbone)
