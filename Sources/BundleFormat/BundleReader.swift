@@ -23,7 +23,7 @@ public struct BundleReader: ModelSource {
     ///   together; `.corrupt` when the header's digest is not the one that it states.
     public init(path: String) throws(CrayonError) {
         let file = try SafetensorsFile(path: path)
-        let manifest = try Self.readManifest(of: file)
+        let manifest = try BundleContents.readManifest(of: file)
         var check = BundleStructure(file: file, manifest: manifest)
         try check.run()
         place = path
@@ -87,30 +87,5 @@ public struct BundleReader: ModelSource {
     public func willNeed(_ role: Role) {
         guard let entry = entry(role) else { return }
         for component in entry.coding.components { safetensors.willNeed(entry.name + component.suffix) }
-    }
-
-    private static func readManifest(of file: SafetensorsFile) throws(CrayonError) -> BundleManifest {
-        guard let version = file.metadata(BundleNames.version) else {
-            throw CrayonError(
-                .unsupported, in: file.place, found: "a safetensors file that is no bundle",
-                expected: "a .crayon bundle",
-                advice: "Make one with 'crayon quantize'.")
-        }
-        guard version == String(BundleManifest.currentVersion) else {
-            throw CrayonError(
-                .unsupported, in: file.place, found: "bundle version '\(version.prefix(20))'",
-                expected: "version \(BundleManifest.currentVersion)",
-                advice: "Use the release of Crayon that wrote the bundle, or a later one.")
-        }
-        let header = file.mapping.region(offset: 0, count: file.dataOffset)
-        guard BundleHeader.hasValidDigest(header.buffer) else {
-            throw CrayonError(
-                .corrupt, in: file.place, item: "header", found: "a digest that is not the one it states",
-                advice: "The file was damaged or edited; make or copy it again.")
-        }
-        guard let text = file.metadata(BundleNames.manifest) else {
-            throw CrayonError(.malformed, in: file.place, item: "header", found: "no manifest")
-        }
-        return try BundleManifest(text: text, place: file.place)
     }
 }

@@ -132,7 +132,7 @@ struct BundleStructure {
             throw CrayonError(
                 .corrupt, in: file.place, item: "tensor '\(tensor.name)'",
                 found: "a digest that is not the one in the manifest",
-                advice: "The file was damaged; make or copy it again.")
+                advice: "The file was damaged; make or copy it again, or try 'crayon repair'.")
         }
     }
 

@@ -161,6 +161,13 @@ public final class BundleWriter {
             quantStates: quantStates.mapValues { String(decoding: $0, as: UTF8.self) })
     }
 
+    /// Whether the kept file is long enough for what an interrupted run had written. One that is not is another: the run
+    /// was over, and the file had come into place.
+    public func holds(_ progress: Progress) -> Bool {
+        let count = progress.sizes.reduce(0, +)
+        return count == 0 || progress.sizes.count <= plan.items.count && file.keptCount >= dataOffset + count
+    }
+
     /// Goes on after what an interrupted run had written to the same kept file.
     /// - Precondition: nothing has been appended, and the progress is of a writer made with the same arguments.
     public func resume(_ progress: Progress) {

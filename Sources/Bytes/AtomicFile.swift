@@ -12,10 +12,13 @@
 public final class AtomicFile: @unchecked Sendable {
     // @unchecked: `write` is `pwrite` on disjoint ranges, which the kernel lets threads do at once.
     public let path: String
-    /// `.NAME.crayon-partial-PID` (recognisable, hidden, and unlike any file that Crayon reads), or the caller's.
+    /// `.NAME.crayon-partial-PID-NUMBER` (recognisable, hidden, and unlike any file that Crayon reads), or the caller's. What
+    /// killed runs have left of the same output goes when a new file is begun.
     public let temporaryPath: String
     private let descriptor: Int32
     private let isKept: Bool
+    /// Bytes that a kept file had already; zero for a new one.
+    public let keptCount: Int
     private var isCommitted = false
 
     /// - Parameter kept: where the bytes go before `commit`, on the same file system. What is there already stays, and
@@ -41,17 +44,15 @@ public final class AtomicFile: @unchecked Sendable {
                 .usage, in: path, found: "a device, pipe or socket", expected: "the path of a regular file to write",
                 advice: "Name a file.")
         }
-        temporaryPath = kept ?? "\(folder)/.\(name).crayon-partial-\(getpid())"
-        if !isKept {
-            unlink(temporaryPath)
-            // Before the file is there: a signal that comes just after its making must find it in the table.
-            Interruption.unlinkOnSignal(temporaryPath)
-        }
-        descriptor = open(temporaryPath, O_RDWR | O_CREAT | (isKept ? 0 : O_EXCL) | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else {
-            let code = errno
-            if !isKept { Interruption.forget(temporaryPath) }
-            throw .system(code, in: path, while: "creating a file beside it")
+        if let kept {
+            temporaryPath = kept
+            descriptor = open(kept, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
+            guard descriptor >= 0 else { throw .system(errno, in: path, while: "creating '\(kept)'") }
+            var found = stat()
+            keptCount = fstat(descriptor, &found) == 0 ? Int(found.st_size) : 0
+        } else {
+            keptCount = 0
+            (temporaryPath, descriptor) = try PartialFile.make(beside: path, folder: folder, name: name)
         }
     }
 
@@ -69,8 +70,10 @@ public final class AtomicFile: @unchecked Sendable {
         while done < bytes.count {
             let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
             if written < 0 {
-                if errno == EINTR { continue }
-                throw .system(errno, in: path, while: "writing at byte \(offset + done)")
+                let code = errno
+                if code == EINTR { continue }
+                if code == EFAULT, let gone = MappingFault.error(readingAt: bytes.baseAddress! + done) { throw gone }
+                throw .system(code, in: path, while: "writing at byte \(offset + done)")
             }
             done += written
         }
@@ -96,6 +99,13 @@ public final class AtomicFile: @unchecked Sendable {
             throw error
         } catch {
             throw CrayonError(.io, in: path, found: "\(error)")
+        }
+    }
+
+    /// Makes the file so many bytes long: cut, or with zeros at its end.
+    public func setCount(_ count: Int) throws(CrayonError) {
+        guard ftruncate(descriptor, off_t(count)) == 0 else {
+            throw .system(errno, in: path, while: "setting the size")
         }
     }
 
@@ -131,6 +141,25 @@ public final class AtomicFile: @unchecked Sendable {
             // Some file systems refuse to sync a folder; the rename itself has succeeded.
             fsync(folder)
             close(folder)
+        }
+    }
+
+    /// Takes away the temporary files of everything that is not committed, before a program ends for another reason.
+    public static func removeUnfinished() { Interruption.removeFiles() }
+
+    /// That an output is none of a job's inputs, under any of its names: replaced, that would be lost.
+    /// - Throws: `CrayonError` when it is.
+    public static func refuse(_ output: String, among inputs: some Sequence<String>) throws(CrayonError) {
+        var mine = stat()
+        guard stat(output, &mine) == 0 else { return }
+        for input in inputs {
+            var theirs = stat()
+            guard stat(input, &theirs) == 0, (theirs.st_dev, theirs.st_ino) == (mine.st_dev, mine.st_ino) else {
+                continue
+            }
+            throw CrayonError(
+                .usage, in: output, found: "a file that is read for it (\(input))", expected: "another file",
+                advice: "Name another one: that file would be lost.")
         }
     }
 

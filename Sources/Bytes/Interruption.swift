@@ -9,7 +9,7 @@ import Synchronization
 /// Takes temporary files away when the process is told to end (SIGINT, SIGTERM, SIGHUP).
 ///
 /// A signal handler may only call async-signal-safe functions, so the paths sit in a fixed table of C
-/// strings that the handler walks with `unlink`.
+/// strings that the handler walks with `unlink`, and with `rmdir` for folders that a job has made.
 enum Interruption {
     private static let capacity = 64
     /// Slots are set and cleared by one atomic store each; a handler sees a whole path or none.
@@ -31,9 +31,7 @@ enum Interruption {
             var ours = sigaction()
             ours.__sigaction_handler.sa_handler = { number in
                 if StopSignal.note(number) { return }
-                for index in 0..<Interruption.capacity {
-                    if let path = Interruption.slots[index] { unlink(path) }
-                }
+                Interruption.removeFiles()
                 // Die of the signal itself, so that a shell sees why.
                 Glibc.signal(number, SIG_DFL)
                 raise(number)
@@ -46,6 +44,20 @@ enum Interruption {
 
     /// Has signals handled here from now on.
     static func install() { _ = installed }
+
+    /// Makes what the handlers read, so that it is not made in a handler.
+    static func prepare() { _ = slots }
+
+    /// Takes away what is in the table. Async-signal-safe.
+    static func removeFiles() {
+        for index in 0..<capacity {
+            if let path = slots[index] { unlink(path) }
+        }
+        // Files first; then folders, inner ones before those around them, as far as nothing else is in them.
+        for index in (0..<capacity).reversed() {
+            if let path = slots[index] { rmdir(path) }
+        }
+    }
 
     /// Has a file taken away that is there, or is about to be.
     static func unlinkOnSignal(_ path: String) {

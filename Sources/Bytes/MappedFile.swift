@@ -6,13 +6,14 @@
 
 /// A whole file mapped read-only.
 ///
-/// A file that shrinks while it is mapped would fault on access, so readers that hold a file for long
-/// check `isUnchanged()` between large steps.
+/// A file that shrinks while it is mapped faults on access, which ends a program as `MappingFault` says. Readers that
+/// hold a file for long check `isUnchanged()` too: bytes that change in place do not fault.
 public final class MappedFile: Sendable {
     public let path: String
     private let descriptor: Int32
     private let address: UInt
     private let identity: FileIdentity
+    private let range: MappedRanges.Handle?
     public let count: Int
 
     /// - Throws: `CrayonError` when `path` is no regular file or cannot be opened or mapped.
@@ -44,9 +45,11 @@ public final class MappedFile: Sendable {
         self.address = address
         self.count = count
         self.identity = FileIdentity(status)
+        range = count > 0 ? MappedRanges.add(start: address, count: count, descriptor: descriptor, path: path) : nil
     }
 
     deinit {
+        if let range { MappedRanges.remove(range) }
         if count > 0 { munmap(UnsafeMutableRawPointer(bitPattern: address), count) }
         close(descriptor)
     }
@@ -99,6 +102,7 @@ extension CrayonError {
         let advice: String? =
             switch code {
             case ENOSPC, EDQUOT: "Free some space or choose another folder for the output."
+            case EFBIG: "No file may be so large here: see 'ulimit -f', or choose another file system."
             case EACCES, EPERM, EROFS: "Check the permissions."
             case ENOENT: "Check the path."
             default: nil

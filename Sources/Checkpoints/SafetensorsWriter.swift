@@ -107,6 +107,13 @@ public final class SafetensorsWriter: Sendable {
         try write(tensor.region.buffer, of: tensor.name)
     }
 
+    /// Whether the kept file is long enough to have a tensor that an earlier run wrote. One that is not is another: the run
+    /// was over, and the file had come into place.
+    public func holds(_ name: String) -> Bool {
+        guard let place = offsets[name] else { preconditionFailure("tensor '\(name)' is not declared") }
+        return place.count == 0 || file.keptCount >= dataOffset + place.offset + place.count
+    }
+
     /// Takes a tensor for written: an earlier run wrote it to the same kept file.
     /// - Precondition: the tensor is declared, and nothing of it has been written.
     public func skip(_ name: String) {

@@ -93,6 +93,12 @@ public final class ShardedSafetensorsWriter: Sendable {
         try writers[shard].write(tensor)
     }
 
+    /// Whether an earlier run's tensor can be there; see `SafetensorsWriter.holds`.
+    public func holds(_ name: String) -> Bool {
+        guard let shard = shardOf[name] else { preconditionFailure("tensor '\(name)' is not declared") }
+        return writers[shard].holds(name)
+    }
+
     /// Takes a tensor for written; see `SafetensorsWriter.skip`.
     public func skip(_ name: String) {
         guard let shard = shardOf[name] else { preconditionFailure("tensor '\(name)' is not declared") }

@@ -105,6 +105,7 @@ public struct BundleConversion: Sendable {
                 + [change].compactMap { $0 }
         }
         let sourceFiles = Self.sourceFiles(of: model)
+        try AtomicFile.refuse(output, among: sourceFiles.map(\.file.path))
         // Digests have a known length: the header's room is reserved for the history as it will be.
         let pending = sourceFiles.map {
             BundleSource(

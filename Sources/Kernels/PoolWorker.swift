@@ -12,10 +12,12 @@ final class PoolWorker: @unchecked Sendable {
     init?(index: Int, state: PoolState) {
         self.index = index
         self.state = state
-        // Signals are for the threads that the program made itself.
+        // Signals are for the threads that the program made itself, but for those that a thread causes: blocked, such a
+        // one kills without its handler.
         var all = sigset_t()
         var before = sigset_t()
         sigfillset(&all)
+        for fault in [SIGBUS, SIGSEGV, SIGFPE, SIGILL, SIGTRAP] { sigdelset(&all, fault) }
         pthread_sigmask(SIG_SETMASK, &all, &before)
         defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
         let kept = Unmanaged.passRetained(self)

@@ -75,21 +75,16 @@ public struct Verifier: Sendable {
         do {
             model = try openModel(path: path)
         } catch  where error.code != .io && FileManager.default.isReadableFile(atPath: path) {
-            return VerificationReport(
-                model: path, structure: .init(passed: false, problem: error.description), probes: [], passed: false)
+            return damageReport(path, error)
         }
         var result = VerificationReport(model: path, structure: .init(passed: true), probes: [], passed: false)
 
         let bundle = model as? BundleReader
         if let bundle {
-            let failed = bundle.verifyDigests { report(Progress(stage: .digests, done: $0, total: $1)) }
-            let names = bundle.safetensors.names
-            result.digests = .init(
-                checkedTensors: names.count,
-                checkedBytes: names.reduce(0) { $0 + (bundle.tensor($1)?.region.count ?? 0) }, failed: failed,
-                passed: failed.isEmpty)
+            let digests = digestFindings(of: BundleContents(bundle))
+            result.digests = digests
             // Numbers that are known to be wrong are not worth running.
-            guard failed.isEmpty else { return result }
+            guard digests.passed else { return result }
         }
 
         result.numbers = try NumberCheck(source: model).run { report(Progress(stage: .numbers, done: $0, total: $1)) }
@@ -119,6 +114,26 @@ public struct Verifier: Sendable {
         result.passed =
             result.structure.passed && result.digests?.passed ?? true && result.numbers?.passed ?? true
             && result.probes.allSatisfy(\.passed) && result.source?.passed ?? true
+        return result
+    }
+
+    private func digestFindings(of bundle: BundleContents) -> VerificationReport.DigestFindings {
+        let failed = bundle.differing { report(Progress(stage: .digests, done: $0, total: $1)) }
+        return .init(
+            checkedTensors: bundle.file.names.count, checkedBytes: bundle.byteCount, failed: failed,
+            passed: failed.isEmpty)
+    }
+
+    /// What a model that cannot be opened is like: of a bundle, the part of the header that is damaged, or all damaged tensors.
+    private func damageReport(_ path: String, _ error: CrayonError) -> VerificationReport {
+        var result = VerificationReport(
+            model: path, structure: .init(passed: false, problem: error.description), probes: [], passed: false)
+        guard (try? isBundle(path)) == true, let file = try? DamagedFile(path: path) else { return result }
+        if let part = BundleHeaderState(of: file).damage {
+            result.structure.problem = "\(path): header: its \(part.rawValue) is not what was written (\(error))"
+        } else if let contents = try? BundleContents(path: path) {
+            result.digests = digestFindings(of: contents)
+        }
         return result
     }
 

@@ -61,6 +61,7 @@ struct CrayonBench: ParsableCommand {
     }
 
     func run() throws {
+        MappingFault.endsProcess()
         BLAS.prepare()
         try KernelVariant.checkEnvironment()
         try Parallel.checkEnvironment()

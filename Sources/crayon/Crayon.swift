@@ -16,16 +16,19 @@ struct Crayon: ParsableCommand {
               crayon run model.crayon --image photo.jpg --panoptic photo.png \\
                 --segments photo.json "What is in the box [0.1, 0.2, 0.5, 0.6]?"
 
-            Exit codes: 0 done, 1 something did not hold (verify), 2 could not run.
+            Exit codes: 0 done, 1 something did not hold (verify, repair), 2 could not run.
             """,
         version: Producer.version,
         subcommands: [
-            Quantize.self, Inspect.self, Verify.self, Run.self, ExportCommand.self, Convert.self, AdapterCommand.self,
+            Quantize.self, Inspect.self, Verify.self, Repair.self, Run.self, ExportCommand.self, Convert.self,
+            AdapterCommand.self,
             DataCommand.self, TrainCommand.self, EvalCommand.self, Synthesize.self, Bench.self,
         ]
     )
 
     static func main() {
+        StandardStreams.prepare()
+        MappingFault.endsProcess()
         BLAS.prepare()
         do {
             var command = try parseAsRoot()

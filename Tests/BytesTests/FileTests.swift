@@ -134,3 +134,61 @@ final class TemporaryFolder {
         #expect(hasher.finish() == SHA256Digest.of(bytes))
     }
 }
+
+/// Files beside an output that tell a killed run's from those of one at work.
+@Suite struct PartialFiles {
+    @Test func leftoversGoAndOthersWorkStays() throws {
+        let folder = try TemporaryFolder()
+        // A killed run's file has no lock any more; another output's is none of ours.
+        for name in [".a.bin.crayon-partial-77-1f", "..a.bin.crayon-partial-77-1f", ".b.bin.crayon-partial-77-1f"] {
+            try Data([1]).write(to: URL(filePath: folder.path + "/" + name))
+        }
+        let descriptor = open(folder.path + "/.a.bin.crayon-partial-78-2e", O_RDWR | O_CREAT, 0o644)
+        defer { close(descriptor) }
+        #expect(flock(descriptor, LOCK_EX | LOCK_NB) == 0)
+        try AtomicFile.write([1, 2], to: folder.path + "/a.bin")
+        #expect(
+            Set(folder.entries) == ["a.bin", ".b.bin.crayon-partial-77-1f", ".a.bin.crayon-partial-78-2e"],
+            "\(folder.entries)")
+    }
+
+    @Test func twoWritersOfOneOutputDoNotMeet() throws {
+        let folder = try TemporaryFolder()
+        let first = try AtomicFile(path: folder.path + "/a.bin")
+        let second = try AtomicFile(path: folder.path + "/a.bin")
+        #expect(first.temporaryPath != second.temporaryPath)
+        try first.write([1], at: 0)
+        try second.write([2, 2], at: 0)
+        try first.commit()
+        #expect(try MappedFile(path: folder.path + "/a.bin").whole.array == [1])
+        try second.commit()
+        #expect(try MappedFile(path: folder.path + "/a.bin").whole.array == [2, 2])
+        #expect(folder.entries == ["a.bin"])
+    }
+}
+
+/// Files that become shorter while they are mapped.
+@Suite struct MappingFaults {
+    /// The operating system reads the page for us here, so no signal comes.
+    @Test func aWriteFromAMappingThatIsGoneNamesItsFile() throws {
+        let folder = try TemporaryFolder()
+        try Data(count: 1 << 16).write(to: URL(filePath: folder.path + "/source"))
+        let source = try MappedFile(path: folder.path + "/source")
+        #expect(truncate(folder.path + "/source", 100) == 0)
+        let file = try AtomicFile(path: folder.path + "/a.bin")
+        let error = #expect(throws: CrayonError.self) { try file.write(source.whole.buffer, at: 0) }
+        #expect(error?.place == folder.path + "/source")
+        #expect(error?.found.contains("shorter") == true)
+        #expect(throws: CrayonError.self) { try source.checkUnchanged() }
+    }
+
+    @Test func whatCanBeReadIs() throws {
+        let folder = try TemporaryFolder()
+        try Data([1, 2, 3]).write(to: URL(filePath: folder.path + "/a"))
+        let file = try DamagedFile(path: folder.path + "/a")
+        #expect(file.count == 3)
+        #expect(file.bytes(at: 1, count: 4) == [2, 3, 0, 0])
+        #expect(file.bytes(at: 9, count: 2) == [0, 0])
+        #expect(throws: CrayonError.self) { _ = try DamagedFile(path: folder.path) }
+    }
+}

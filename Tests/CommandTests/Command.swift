@@ -67,7 +67,10 @@ struct Command {
     }
 
     /// Starts it as a shell would, in silence: threads of a test have signals blocked, which a child inherits.
-    static func start(_ arguments: [String], environment: [String: String] = [:]) throws -> pid_t {
+    /// - Parameter errors: a file for standard error.
+    static func start(
+        _ arguments: [String], environment: [String: String] = [:], errors: String = "/dev/null"
+    ) throws -> pid_t {
         var attributes = posix_spawnattr_t()
         var signals = sigset_t()
         try #require(posix_spawnattr_init(&attributes) == 0 && sigemptyset(&signals) == 0)
@@ -77,9 +80,8 @@ struct Command {
         var actions = posix_spawn_file_actions_t()
         try #require(posix_spawn_file_actions_init(&actions) == 0)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        for descriptor in [STDOUT_FILENO, STDERR_FILENO] {
-            posix_spawn_file_actions_addopen(&actions, descriptor, "/dev/null", O_WRONLY, 0)
-        }
+        posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0)
+        posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, O_WRONLY | O_CREAT, 0o644)
         let variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
         var words = ([Command.path] + arguments).map { strdup($0) } + [nil]
         var settings = variables.map { strdup("\($0)=\($1)") } + [nil]

@@ -17,7 +17,7 @@ import Testing
 
     @Test func listTheCommands() throws {
         let names = try commands().map { $0.joined(separator: " ") }
-        #expect(names.starts(with: ["quantize", "inspect", "verify", "run", "export"]))
+        #expect(names.starts(with: ["quantize", "inspect", "verify", "repair", "run", "export"]))
         #expect(names.contains("adapter merge") && names.contains("adapter extract"))
     }
 

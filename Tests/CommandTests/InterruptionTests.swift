@@ -9,8 +9,30 @@ import Testing
 
 /// A conversion that is stopped half way.
 @Suite struct InterruptionTests {
-    /// A checkpoint of a gigabyte that takes no room: a file of holes, which read as zeros.
-    private func writeCheckpoint(to folder: String) throws {
+    @Test(arguments: [SIGINT, SIGTERM]) func leavesNothing(signal: Int32) throws {
+        try withFolder { folder in
+            try HollowCheckpoint.write(to: "\(folder)/in")
+            let process = try Command.start(["quantize", "\(folder)/in", "-o", "\(folder)/m.crayon", "--quiet"])
+            // The temporary file stands beside the one to be.
+            func partial() throws -> Bool {
+                try FileManager.default.contentsOfDirectory(atPath: folder).contains { $0.contains("partial") }
+            }
+            let deadline = Date.now + 30
+            while try !partial(), Date.now < deadline { usleep(500) }
+            #expect(try partial())
+            kill(process, signal)
+            var status: Int32 = 0
+            try #require(waitpid(process, &status, 0) == process)
+            // Ended by the signal itself, which is what the low bits say.
+            #expect(status & 0x7f == signal)
+            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["in"])
+        }
+    }
+}
+
+/// A checkpoint of a gigabyte that takes no room: a file of holes, which read as zeros.
+enum HollowCheckpoint {
+    static func write(to folder: String) throws {
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         let (vocabulary, hidden) = (4_000_000, 64)
         let config = """
@@ -40,25 +62,5 @@ import Testing
         let length = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Data($0) }
         try (length + Data(header.utf8)).write(to: URL(filePath: path))
         try #require(truncate(path, 8 + header.utf8.count + end) == 0)
-    }
-
-    @Test(arguments: [SIGINT, SIGTERM]) func leavesNothing(signal: Int32) throws {
-        try withFolder { folder in
-            try writeCheckpoint(to: "\(folder)/in")
-            let process = try Command.start(["quantize", "\(folder)/in", "-o", "\(folder)/m.crayon", "--quiet"])
-            // The temporary file stands beside the one to be.
-            func partial() throws -> Bool {
-                try FileManager.default.contentsOfDirectory(atPath: folder).contains { $0.contains("partial") }
-            }
-            let deadline = Date.now + 30
-            while try !partial(), Date.now < deadline { usleep(500) }
-            #expect(try partial())
-            kill(process, signal)
-            var status: Int32 = 0
-            try #require(waitpid(process, &status, 0) == process)
-            // Ended by the signal itself, which is what the low bits say.
-            #expect(status & 0x7f == signal)
-            #expect(try FileManager.default.contentsOfDirectory(atPath: folder) == ["in"])
-        }
     }
 }

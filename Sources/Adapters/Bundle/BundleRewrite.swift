@@ -157,7 +157,7 @@ private final class RewriteJournal: @unchecked Sendable {
 
     init(_ writer: BundleWriter, _ resume: ResumeFolder?) throws(CrayonError) {
         var progress = BundleWriter.Progress()
-        let records = WeightJournal.records(resume)
+        var records = WeightJournal.records(resume)
         for record in records {
             progress.sizes += try record.ints("sizes")
             progress.digests += try record.strings("digests")
@@ -169,6 +169,10 @@ private final class RewriteJournal: @unchecked Sendable {
                 let values = try measured.object(name)
                 for key in values.object.names { measures[name, default: [:]][key] = try values.double(key) }
             }
+        }
+        if !writer.holds(progress) {
+            try resume?.startAnew()
+            (records, progress, measures) = ([], BundleWriter.Progress(), [:])
         }
         savedItems = progress.sizes.count
         savedStates = Set(progress.quantStates.keys)

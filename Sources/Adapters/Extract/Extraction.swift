@@ -43,15 +43,24 @@ public struct Extraction: Sendable {
     ) throws(CrayonError) -> ExtractionReport {
         let plan = try ExtractionPlan(base: base, tuned: tuned, options: options)
         let root = output.count > 1 && output.hasSuffix("/") ? String(output.dropLast()) : output
-        if !overwrites { try PEFTFolder.checkVacant(root) }
-        let spool = try ExtractionSpool(
-            ResumeFolder(
-                output: root,
-                fingerprint: JSONObject([
-                    "job": "extract", "base": .string(base.place), "base_files": base.stamp,
-                    "tuned": .string(tuned.place), "tuned_files": tuned.stamp,
-                    "options": .object(options.fingerprint),
-                ]), resumes: resumes))
+        let resume = try ResumeFolder(
+            output: root,
+            fingerprint: JSONObject([
+                "job": "extract", "base": .string(base.place), "base_files": base.stamp,
+                "tuned": .string(tuned.place), "tuned_files": tuned.stamp,
+                "options": .object(options.fingerprint),
+            ]), resumes: resumes)
+        // What an interrupted run had begun to put there is its own.
+        let overwrites = overwrites || resume.goesOn
+        let spool = try ExtractionSpool(resume)
+        if !overwrites {
+            do throws(CrayonError) {
+                try PEFTFolder.checkVacant(root)
+            } catch {
+                spool.remove()
+                throw error
+            }
+        }
         var report = ExtractionReport(base: base.place, tuned: tuned.place, output: output)
         report.onlyInBase = plan.onlyInBase
         report.onlyInTuned = plan.onlyInTuned

@@ -36,9 +36,11 @@ struct CheckpointMerge {
         let small = try carriedFiles()
         let writer = try ShardedSafetensorsWriter(
             folder: output, declarations: items.flatMap(\.declarations), shardLimit: merge.options.shardLimit,
-            overwrites: merge.options.overwrites, keptIn: resume.path)
-        let queue = BoundedQueue(limit: Self.queueLimit)
+            overwrites: merge.options.overwrites || resume.goesOn, keptIn: resume.path)
+        let earlier = items.prefix(WeightJournal(resume).resumedCount).flatMap(\.declarations)
+        if !earlier.allSatisfy({ writer.holds($0.name) }) { try resume.startAnew() }
         let journal = try CheckpointJournal(writer, resume)
+        let queue = BoundedQueue(limit: Self.queueLimit)
         let total = items.reduce(0) { $0 + $1.byteCount }
         var done = 0
         do throws(CrayonError) {

@@ -14,11 +14,14 @@ public final class ResumeFolder {
     public let path: String
     /// What an interrupted run had finished, by item.
     public private(set) var finished: [String: JSONObject] = [:]
+    /// Whether an interrupted run of the same job has left results: what lies under the output's name may be its own.
+    public let goesOn: Bool
     /// Whether the results of an interrupted run were thrown away, since nobody asked to go on with them.
     public let discardedEarlierRun: Bool
     /// Bytes of results between two records of a job that has many: each record waits for the disk.
     public let stride: Int
     private let journal: Int32
+    private let fingerprint: String
 
     /// 256 MB, or what the environment variable `CRAYON_RECORD_BYTES` says.
     public static let usualStride = max(1, number("CRAYON_RECORD_BYTES") ?? 256 << 20)
@@ -73,12 +76,23 @@ public final class ResumeFolder {
             throw .system(errno, in: file, while: "cutting the journal")
         }
         journal = descriptor
+        self.fingerprint = first
+        goesOn = !finished.isEmpty
         isOpen = true
         if keep == 0 { try append(first) }
         pauseIfAsked()
     }
 
     deinit { close(journal) }
+
+    /// Forgets what an interrupted run had finished: what it speaks of is not there.
+    public func startAnew() throws(CrayonError) {
+        finished = [:]
+        guard ftruncate(journal, 0) == 0, lseek(journal, 0, SEEK_SET) == 0 else {
+            throw .system(errno, in: path, while: "cutting the journal")
+        }
+        try append(fingerprint)
+    }
 
     /// Records that an item is finished and on disk.
     public func finish(_ item: String, _ record: JSONObject) throws(CrayonError) {

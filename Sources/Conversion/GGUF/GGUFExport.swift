@@ -50,6 +50,8 @@ public struct GGUFExport: Sendable {
             case .backbone: try GGUFPlan(backbone: model, type: options.type)
             case .vision: try GGUFPlan(vision: model, options: options)
             }
+        let origins = (model as? CheckpointModel)?.origins.flatMap { $0.checkpoint?.sourceFiles ?? [] } ?? []
+        try AtomicFile.refuse(path, among: [model.place] + origins.map(\.path))
         let writer = try GGUFWriter(path: path, metadata: plan.metadata, tensors: plan.tensors.map(\.declaration))
         let total = plan.tensors.reduce(0) { $0 + $1.declaration.byteCount }
         let done = Atomic<Int>(0)

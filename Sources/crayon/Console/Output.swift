@@ -8,13 +8,14 @@ enum Output {
         write(text + terminator, to: STDOUT_FILENO)
     }
 
-    static func note(_ text: String) {
-        write(text + "\n", to: STDERR_FILENO)
+    static func note(_ text: String, terminator: String = "\n") {
+        write(text + terminator, to: STDERR_FILENO)
     }
 
     static func warn(_ text: String) { note("warning: \(text)") }
 
-    /// A closed pipe (`crayon … | head`) ends the program without a complaint, as it does other tools.
+    /// A pipe that nobody reads (`crayon … | head`) ends the program without a complaint, as it does other tools. Words about
+    /// the work are not worth ending it for.
     private static func write(_ text: String, to descriptor: Int32) {
         let bytes = Array(text.utf8)
         var done = 0
@@ -24,7 +25,12 @@ enum Output {
             }
             if written < 0 {
                 if errno == EINTR { continue }
-                Foundation.exit(errno == EPIPE ? 0 : 2)
+                let code = errno
+                guard descriptor == STDOUT_FILENO else { return }
+                AtomicFile.removeUnfinished()
+                if code == EPIPE { Foundation.exit(0) }
+                note("error: \(CrayonError.system(code, in: "standard output", while: "writing the result"))")
+                Foundation.exit(2)
             }
             done += written
         }

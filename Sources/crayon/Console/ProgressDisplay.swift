@@ -57,7 +57,7 @@ final class ProgressDisplay: Sendable {
                     label: label, done: done, total: total, unit: unit, elapsed: elapsed, bar: true)
                 let padding = String(repeating: " ", count: max(0, state.drawnWidth - line.count))
                 state.drawnWidth = line.count
-                FileHandle.standardError.write(Data("\r\(line)\(padding)".utf8))
+                Output.note("\r\(line)\(padding)", terminator: "")
             case .lines:
                 // A log wants a sign of life, not a film: nothing for what is done at once.
                 guard now - (state.lastDrawn ?? start) >= .seconds(5) || (isLast && state.lastDrawn != nil) else {
@@ -66,7 +66,7 @@ final class ProgressDisplay: Sendable {
                 state.lastDrawn = isLast ? nil : now
                 let line = Self.line(
                     label: label, done: done, total: total, unit: unit, elapsed: elapsed, bar: false)
-                FileHandle.standardError.write(Data("\(line)\n".utf8))
+                Output.note(line)
             case .silent: break
             }
         }
@@ -75,7 +75,7 @@ final class ProgressDisplay: Sendable {
     /// Ends the redrawn line, so that what is printed next starts on one of its own.
     func finish() {
         state.withLock { state in
-            if style == .bar, state.drawnWidth > 0 { FileHandle.standardError.write(Data("\n".utf8)) }
+            if style == .bar, state.drawnWidth > 0 { Output.note("") }
             state.drawnWidth = 0
         }
     }
