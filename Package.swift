@@ -163,7 +163,7 @@ let package = Package(
         tests("Quantization", ["Bytes", "JSON", "Tensors", "Kernels", "Checkpoints"], fixtures: true),
         tests("Checkpoints", ["Architecture", "Bytes", "JSON", "Quantization", "Tensors", "Tokenization"]),
         tests("BundleFormat", ["Architecture", "Bytes", "Checkpoints", "JSON", "Quantization", "Tensors"]),
-        tests("Layers", ["Architecture", "Bytes", "Quantization", "Tensors"]),
+        tests("Layers", ["Architecture", "Bytes", "Kernels", "Quantization", "Tensors"]),
         tests("Tokenization", ["Bytes"], fixtures: true),
         tests("Images", ["Architecture", "Bytes"], fixtures: true),
         tests("Plots", ["Bytes"]),

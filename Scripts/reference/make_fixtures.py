@@ -15,6 +15,7 @@ import torch
 
 from fixtures_base import Case
 from fixtures_collavo import collavo_grouped, golden, internlm2_plain, llama_bias
+from fixtures_llava import llava_fixtures
 from fixtures_parts import llama_lora, parts
 from fixtures_transformers import clip, language_fixtures
 from random_models import write_json
@@ -34,6 +35,7 @@ def main() -> None:
     cases += [make(out) for make in (collavo_grouped, internlm2_plain, llama_bias)]
     cases += language_fixtures(out)
     cases += [clip(out), parts(out), llama_lora(out)]
+    cases += llava_fixtures(out)
     write_json(out / "cases.json", {"cases": [case.entry() for case in cases]})
     for case in cases:
         size = sum(file.stat().st_size for file in (out / case.name).rglob("*") if file.is_file())

@@ -156,4 +156,5 @@ def main():
     (FIXTURES / "tokenizer.json").write_text(text + "\n")
 
 
-main()
+if __name__ == "__main__":
+    main()

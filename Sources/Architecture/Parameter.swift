@@ -30,16 +30,18 @@ extension ModelConfiguration {
             add(.positionEmbedding, [vision.positionRows, width])
             for kind in ParameterKind.allCases { add(.visionNorm("pre_norm", kind), [width]) }
             for layer in 0..<vision.layerCount {
-                for kind in ParameterKind.allCases { add(.vision(layer, "norm1", kind), [width]) }
+                // Layers behind the features are carried and not used.
+                let used = layer < vision.usedLayerCount
+                for kind in ParameterKind.allCases { add(.vision(layer, "norm1", kind), [width], required: used) }
                 for module in ["attention.q", "attention.k", "attention.v", "attention.o"] {
-                    add(.vision(layer, module, .weight), [width, width], matrix: true)
-                    add(.vision(layer, module, .bias), [width])
+                    add(.vision(layer, module, .weight), [width, width], matrix: true, required: used)
+                    add(.vision(layer, module, .bias), [width], required: used)
                 }
-                for kind in ParameterKind.allCases { add(.vision(layer, "norm2", kind), [width]) }
-                add(.vision(layer, "mlp.fc1", .weight), [vision.intermediateSize, width], matrix: true)
-                add(.vision(layer, "mlp.fc1", .bias), [vision.intermediateSize])
-                add(.vision(layer, "mlp.fc2", .weight), [width, vision.intermediateSize], matrix: true)
-                add(.vision(layer, "mlp.fc2", .bias), [width])
+                for kind in ParameterKind.allCases { add(.vision(layer, "norm2", kind), [width], required: used) }
+                add(.vision(layer, "mlp.fc1", .weight), [vision.intermediateSize, width], matrix: true, required: used)
+                add(.vision(layer, "mlp.fc1", .bias), [vision.intermediateSize], required: used)
+                add(.vision(layer, "mlp.fc2", .weight), [width, vision.intermediateSize], matrix: true, required: used)
+                add(.vision(layer, "mlp.fc2", .bias), [width], required: used)
             }
             // CLIP files carry it; the last hidden state is taken before it.
             for kind in ParameterKind.allCases { add(.visionNorm("post_norm", kind), [width], required: false) }

@@ -3,7 +3,7 @@
 /// The prompt of a conversation is `begin`, `image` once for every picture, `objects` with
 /// `{objects}` replaced where a panoptic map is there, then for each turn `user` with `{question}` replaced
 /// and `assistant`; an answered turn is followed by `answer` with `{answer}` replaced.
-/// `<image>` marks where a picture's embeddings stand.
+/// `<image>` marks where a picture's embeddings stand. Where `user` has `{images}`, the pictures stand there.
 public struct PromptTemplate: Codable, Equatable, Sendable {
     public var name: String
     public var begin: String
@@ -63,5 +63,10 @@ public struct PromptTemplate: Codable, Equatable, Sendable {
         image: " <image>", objects: "", user: " USER: {question}", assistant: " ASSISTANT:", answer: " {answer}</s>",
         stop: ["</s>"])
 
-    public static let builtIn: [PromptTemplate] = [.demo, .evaluation, .paper, .plain, .vicuna]
+    /// LLaVA-1.5: its chat template, with the end token behind answers that LLaVA was trained with.
+    public static let llava = PromptTemplate(
+        name: "llava", begin: "", image: "<image>\n", objects: "", user: "USER: {images}{question}",
+        assistant: " ASSISTANT:", answer: " {answer}</s>", stop: ["</s>"])
+
+    public static let builtIn: [PromptTemplate] = [.demo, .evaluation, .llava, .paper, .plain, .vicuna]
 }

@@ -2,6 +2,8 @@
 public struct VisionConfiguration: Codable, Equatable, Sendable {
     public var width: Int
     public var layerCount: Int
+    /// How many layers the features have passed; nil for all. LLaVA leaves the last one out.
+    public var featureLayer: Int?
     public var headCount: Int
     public var intermediateSize: Int
     public var patchSize: Int
@@ -37,7 +39,8 @@ public struct VisionConfiguration: Codable, Equatable, Sendable {
     public init(
         width: Int, layerCount: Int, headCount: Int, intermediateSize: Int, patchSize: Int, imageSize: Int,
         positionRows: Int, normEpsilon: Float = 1e-5, activation: Activation = .quickGELU,
-        imageMean: [Float] = clipMean, imageStd: [Float] = clipStd, resize: Resize = .squeeze
+        imageMean: [Float] = clipMean, imageStd: [Float] = clipStd, resize: Resize = .squeeze,
+        featureLayer: Int? = nil
     ) {
         self.width = width
         self.layerCount = layerCount
@@ -51,8 +54,11 @@ public struct VisionConfiguration: Codable, Equatable, Sendable {
         self.imageMean = imageMean
         self.imageStd = imageStd
         self.resize = resize
+        self.featureLayer = featureLayer
     }
 
+    /// The layers that are computed; files may have more.
+    public var usedLayerCount: Int { min(featureLayer ?? layerCount, layerCount) }
     /// Patches along a side.
     public var gridSize: Int { imageSize / patchSize }
     /// Patches of a picture, which is also the tokens that stand for it in the backbone.

@@ -71,6 +71,7 @@ private struct ConfigurationCheck {
     mutating func run(_ vision: VisionConfiguration) {
         range("vision.width", vision.width)
         range("vision.layerCount", vision.layerCount, Self.layers)
+        range("vision.featureLayer", vision.featureLayer ?? 0, 0...max(0, vision.layerCount))
         range("vision.headCount", vision.headCount, Self.heads)
         require(
             vision.width % max(vision.headCount, 1) == 0, "vision.headCount",

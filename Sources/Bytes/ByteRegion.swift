@@ -1,3 +1,9 @@
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Darwin
+#endif
+
 /// Immutable bytes together with what keeps them alive: a mapped file or an allocation.
 ///
 /// Copying a region copies a pointer and a reference, never the bytes. Validate a region once where it
@@ -60,8 +66,22 @@ public final class ByteBuffer: @unchecked Sendable {
         precondition(count >= 0)
         self.count = count
         self.memory = memory
-        pointer =
-            memory?.take(count) ?? .allocate(byteCount: max(count, 1), alignment: ByteBuffer.alignment)
+        pointer = memory?.take(count) ?? Self.allocate(count)
+    }
+
+    /// From this size on, memory is asked for in huge pages: filling fresh pages of 4 KiB costs more than the numbers that are
+    /// put in them, and reading them misses the processor's page tables.
+    private static let hugePageThreshold = 4 << 20
+    private static let hugePage = 2 << 20
+
+    private static func allocate(_ count: Int) -> UnsafeMutableRawPointer {
+        guard count >= hugePageThreshold else { return .allocate(byteCount: max(count, 1), alignment: alignment) }
+        let pointer = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: hugePage)
+        #if os(Linux)
+            // Whole pages only, so that none reaches past the end. A kernel that has none to give goes on as before.
+            madvise(pointer, count / hugePage * hugePage, MADV_HUGEPAGE)
+        #endif
+        return pointer
     }
 
     deinit {

@@ -13,17 +13,3 @@ void ck_i8_decode(
     for (int64_t r = 0; r < rows; r++)
         ck_kernels.i8_decode(codes + r * stride, columns, scales[r * scale_stride], target + r * columns);
 }
-
-void ck_i8_multiply(
-    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
-    const float *x, float *y) {
-    for (int64_t r = 0; r < rows; r++)
-        y[r] = scales[r * scale_stride] * ck_kernels.dot_i8(codes + r * stride, x, columns);
-}
-
-void ck_i8_accumulate(
-    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
-    const float *p, float *y) {
-    for (int64_t r = 0; r < rows; r++)
-        ck_kernels.axpy_i8(p[r] * scales[r * scale_stride], codes + r * stride, columns, y);
-}

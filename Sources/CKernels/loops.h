@@ -35,6 +35,8 @@ typedef uint8_t bytes16 __attribute__((vector_size(16)));
 #include "loops_panels.h"
 #include "loops_strips.h"
 #include "loops_functions.h"
+#include "loops_attention.h"
+#include "loops_attention_parts.h"
 #include "loops_low_rank.h"
 #include "loops_adamw.h"
 #include "loops_merge.h"

@@ -29,6 +29,13 @@ CK_INLINE void load_halves_f16(floats *out, const void *source) {
     __m256 high = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)source + 1));
     memcpy(out, &low, 32);
     memcpy((char *)out + 32, &high, 32);
+#elif CK_HAS_NEON
+    for (int i = 0; i < LANES; i += 4) {
+        uint16x4_t raw;
+        memcpy(&raw, (const char *)source + 2 * i, sizeof raw);
+        const float32x4_t four = vcvt_f32_f16(vreinterpret_f16_u16(raw));
+        memcpy((char *)out + 4 * i, &four, sizeof four);
+    }
 #else
     uint16_t raw[LANES];
     memcpy(raw, source, sizeof raw);
@@ -79,6 +86,11 @@ CK_KERNEL void CK_NAME(f32_to_f16)(const float *source, int64_t count, void *tar
 #if CK_HAS_F16C
     for (; i + 8 <= count; i += 8)
         _mm_storeu_si128((__m128i *)(p + 2 * i), _mm256_cvtps_ph(_mm256_loadu_ps(source + i), 0));
+#elif CK_HAS_NEON
+    for (; i + 4 <= count; i += 4) {
+        const uint16x4_t raw = vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(source + i)));
+        memcpy(p + 2 * i, &raw, sizeof raw);
+    }
 #endif
     for (; i < count; i++) {
         uint16_t raw = float_to_half(source[i]);

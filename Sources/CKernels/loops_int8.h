@@ -7,22 +7,6 @@ CK_INLINE void load_bytes_i8(floats *out, const void *source) {
     *out = __builtin_convertvector(raw, floats);
 }
 
-// The sum of code * x, without the scale.
-CK_DOT(dot_i8, 1, load_bytes_i8)
-
-// y += a * codes
-CK_KERNEL void CK_NAME(axpy_i8)(float a, const int8_t *codes, int64_t count, float *y) {
-    int64_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        floats u, v;
-        load_bytes_i8(&u, codes + i);
-        LOAD(v, y + i);
-        v += u * a;
-        STORE(y + i, v);
-    }
-    for (; i < count; i++) y[i] += (float)codes[i] * a;
-}
-
 CK_KERNEL void CK_NAME(i8_decode)(const int8_t *codes, int64_t count, float scale, float *target) {
     for (int64_t i = 0; i < count; i++) target[i] = (float)codes[i] * scale;
 }

@@ -96,9 +96,7 @@ typedef struct {
     float (*dot)(const float *x, const float *y, int64_t count);
     float (*dot_f16)(const void *w, const float *x, int64_t count);
     float (*dot_bf16)(const void *w, const float *x, int64_t count);
-    // 8-bit rows with one scale: `dot_i8` leaves the scale out, `i8_encode` returns it.
-    float (*dot_i8)(const void *codes, const float *x, int64_t count);
-    void (*axpy_i8)(float a, const int8_t *codes, int64_t count, float *y);
+    // 8-bit rows with one scale, which `i8_encode` returns.
     float (*i8_encode)(const float *x, int64_t count, int8_t *codes);
     void (*i8_decode)(const int8_t *codes, int64_t count, float scale, float *target);
     void (*axpy)(float a, const float *x, float *y, int64_t count);
@@ -134,6 +132,11 @@ typedef struct {
         const float *a, int64_t stride, int64_t rows, int64_t count, const float *v, float *y, bool adds);
     void (*panel_accumulate)(
         const float *a, int64_t stride, int64_t rows, int64_t count, const float *y, float *g);
+
+    // As the functions of the same names.
+    void (*attention_block)(const ck_attention *attention, float *scratch);
+    void (*attention_part)(const ck_attention *attention, int64_t part, float *result);
+    void (*attention_merge)(const ck_attention *attention, const float *results, int64_t stride);
 
     void (*adamw)(const ck_adamw *adamw, const float *g, int64_t count, float *p, float *m, float *v);
     double (*square_sum)(const float *x, int64_t count);

@@ -34,25 +34,6 @@ void ck_multiply(
     }
 }
 
-void ck_accumulate_rows(
-    const void *values, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *p, float *y) {
-    enum { SCRATCH = 512 };
-    float scratch[SCRATCH];
-    const int64_t bytes = type == CK_F32 ? 4 : 2;
-    for (int64_t r = 0; r < rows; r++) {
-        const char *row = (const char *)values + r * stride * bytes;
-        for (int64_t c = 0; c < columns; c += SCRATCH) {
-            int64_t run = columns - c < SCRATCH ? columns - c : SCRATCH;
-            const float *v = (const float *)(row + c * bytes);
-            if (type != CK_F32) {
-                ck_to_f32(row + c * bytes, type, run, scratch);
-                v = scratch;
-            }
-            ck_kernels.axpy(p[r], v, y + c, run);
-        }
-    }
-}
-
 float ck_dot(const float *x, const float *y, int64_t count) { return ck_kernels.dot(x, y, count); }
 void ck_axpy(float a, const float *x, float *y, int64_t count) { ck_kernels.axpy(a, x, y, count); }
 void ck_add(const float *x, float *y, int64_t count) { ck_kernels.add(x, y, count); }

@@ -39,10 +39,12 @@ struct BackboneKeys {
 extension Layout {
     /// The decoder that config.json and the tensors describe together. Extents are config.json's, and are held
     /// against the tensors when these are bound; which biases there are, the tensors say.
+    /// - Parameter part: the object of config.json that describes the text model; nil for config.json itself.
     static func readBackbone(
-        _ context: LayoutContext, _ keys: BackboneKeys, layout: Layout
+        _ context: LayoutContext, _ keys: BackboneKeys, in part: JSONReader? = nil, layout: Layout
     ) throws(CrayonError) -> BackboneConfiguration {
-        let config = try context.requiredConfig()
+        let whole = try context.requiredConfig()
+        let config = part ?? whole
         let activation = try config.optionalString("hidden_act") ?? "silu"
         guard activation == "silu" || activation == "swish" else {
             throw CrayonError(

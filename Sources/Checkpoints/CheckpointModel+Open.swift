@@ -94,16 +94,21 @@ struct OpenedParts {
         guard let backbone = base.description.backbone else { preconditionFailure("described at init") }
         let sets = base.description.lowRankSets + adapters.map(\.set)
         let vision = try visionConfiguration()
+        var crayon: CrayonConfiguration?
+        if let vision, base.description.readsCrayon { crayon = try crayonSettings(vision, sets) }
         return ModelConfiguration(
             layout: base.layout.name, backbone: backbone, vision: vision,
-            crayon: try vision.map { vision throws(CrayonError) in try crayonSettings(vision, sets) },
+            crayon: crayon,
             lowRankSets: sets,
-            tokens: try TokenReading(folder: base.folder, config: base.context.config).read(
-                vocabularySize: backbone.vocabularySize, hasImages: vision != nil),
+            tokens: try TokenReading(
+                folder: base.folder, config: base.description.textConfiguration ?? base.context.config
+            ).read(
+                vocabularySize: backbone.vocabularySize, hasImages: vision != nil,
+                image: base.description.imageToken),
             prompt: try prompt(hasVision: vision != nil))
     }
 
-    private func visionConfiguration() throws(CrayonError) -> VisionConfiguration? {
+    private mutating func visionConfiguration() throws(CrayonError) -> VisionConfiguration? {
         guard var configuration = base.description.vision ?? vision?.description.vision else { return nil }
         let file = crayonConfiguration
         if let size = options.imageSize ?? file?.imageSize {
@@ -121,6 +126,11 @@ struct OpenedParts {
         }
         let std = try preprocessor.map { reader throws(CrayonError) in
             try CrayonFileConfiguration.channels(reader, "image_std")
+        }
+        if try preprocessor?.optionalBool("do_pad") == true {
+            warnings.append(
+                "\(preprocessor?.place ?? base.place): pictures are to be padded to a square; Crayon "
+                    + (configuration.resize == .squeeze ? "squeezes them into one" : "cuts one from their middle"))
         }
         configuration.imageMean = file?.imageMean ?? mean.flatMap { $0 } ?? configuration.imageMean
         configuration.imageStd = file?.imageStd ?? std.flatMap { $0 } ?? configuration.imageStd

@@ -1,5 +1,6 @@
 public import Architecture
 import Bytes
+import JSON
 
 /// How one family of checkpoints names its tensors and describes itself.
 ///
@@ -110,6 +111,12 @@ struct PartDescription {
     var lowRankSets: [LowRankSet] = []
     /// The template that goes with the layout where nothing else says so.
     var prompt: PromptTemplate?
+    /// Whether pictures come with a crayon prompt, where there are pictures.
+    var readsCrayon = true
+    /// The token for a picture, where the layout's files say it.
+    var imageToken: Int?
+    /// Where the text model's special tokens are, if not in config.json itself.
+    var textConfiguration: JSONReader?
 
     struct CrayonTables {
         var width: Int

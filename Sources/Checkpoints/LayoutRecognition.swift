@@ -3,7 +3,7 @@ import JSON
 
 extension Layout {
     /// Every layout that is read, the more particular first.
-    public static let all: [Layout] = [.collavo, .internLM2, .internLM, .llama, .qwen2, .clip, .crayonFile]
+    public static let all: [Layout] = [.collavo, .llava, .internLM2, .internLM, .llama, .qwen2, .clip, .crayonFile]
 
     public static func named(_ name: String) -> Layout? { all.first { $0.name == name } }
 

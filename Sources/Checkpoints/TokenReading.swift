@@ -1,6 +1,7 @@
 import Architecture
 import Bytes
 import JSON
+import Tokenization
 
 /// Special tokens, as spread over a model folder's small files.
 struct TokenReading {
@@ -9,7 +10,8 @@ struct TokenReading {
 
     /// - Parameters:
     ///   - hasImages: whether there is an `<image>` token, by default the first id past the vocabulary.
-    func read(vocabularySize: Int, hasImages: Bool) throws(CrayonError) -> SpecialTokens {
+    ///   - known: its id, where config.json gives it.
+    func read(vocabularySize: Int, hasImages: Bool, image known: Int? = nil) throws(CrayonError) -> SpecialTokens {
         let generation = try reader("generation_config.json")
         let tokenizer = try reader("tokenizer_config.json")
         var added: [String: Int] = [:]
@@ -28,6 +30,10 @@ struct TokenReading {
         }
         var begin = try config?.optionalInt("bos_token_id")
         if begin == nil { begin = try generation?.optionalInt("bos_token_id") }
+        if let json = try byteLevelTokenizer() {
+            for token in try json.addedTokens() { added[token.text] = Int(token.id) }
+            begin = try self.begin(json)
+        }
         if let tokenizer {
             // Qwen2 names an id in config.json that its tokenizer never puts.
             let isSwitchedOff = try tokenizer.optionalBool("add_bos_token") == false
@@ -44,11 +50,36 @@ struct TokenReading {
         }
         var image: Int?
         if hasImages {
-            let token = added["<image>"] ?? vocabularySize
+            let token = known ?? added["<image>"] ?? vocabularySize
+            if let other = added["<image>"], other != token {
+                throw CrayonError(
+                    .mismatch, in: config?.place ?? folder.path, item: "token '<image>'", found: "id \(token)",
+                    expected: "\(other), which the tokenizer's files give it")
+            }
             added["<image>"] = token
             image = token
         }
         return SpecialTokens(begin: begin, end: end, image: image, added: added)
+    }
+
+    /// A `tokenizer.json` that is the model's tokenizer.
+    private func byteLevelTokenizer() throws(CrayonError) -> TokenizerJSON? {
+        guard try folder.bytes("tokenizer.model") == nil, let text = try folder.bytes("tokenizer.json") else {
+            return nil
+        }
+        let json = try TokenizerJSON(text, place: "\(folder.path)/tokenizer.json")
+        return json.isByteLevel ? json : nil
+    }
+
+    /// What the tokenizer puts before a text, whatever config.json names. A post-processor that is not read is an error of
+    /// those who need the tokenizer.
+    private func begin(_ json: TokenizerJSON) throws(CrayonError) -> Int? {
+        do throws(CrayonError) {
+            return try json.begin().map { Int($0) }
+        } catch {
+            guard error.code == .unsupported else { throw error }
+            return nil
+        }
     }
 
     private func reader(_ name: String) throws(CrayonError) -> JSONReader? { try folder.reader(name) }

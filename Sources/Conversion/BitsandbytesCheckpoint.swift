@@ -37,7 +37,8 @@ struct BitsandbytesCheckpoint {
             case .fp4: return weight.coding.kind == .fp4
             case .llmInt8:
                 // The coding of bundles has two kinds of 8 bits; which it is, the weight's own description says.
-                guard weight.coding.kind == .int8, case .int8(let tensor)?? = try? bundle.weight(weight.role) else {
+                guard weight.coding.kind == .int8, case .int8(let tensor)? = (try? bundle.weight(weight.role)) ?? nil
+                else {
                     return false
                 }
                 return tensor.quantType == .linear8
@@ -48,7 +49,7 @@ struct BitsandbytesCheckpoint {
     private static let configurationName = "config.json"
     private static let headModule = "lm_head"
     /// Layouts that transformers has classes for.
-    private static let knownLayouts: Set = ["llama", "qwen2"]
+    private static let knownLayouts: Set = ["llama", "qwen2", "llava"]
     /// Files that belong to parts that a text model does not have.
     private static let otherFiles: Set = ["crayon_config.json", "preprocessor_config.json"]
 
@@ -162,6 +163,10 @@ struct BitsandbytesCheckpoint {
         for weight in weights where matrices.contains(weight.role) && isLinear(weight) && !kept.contains(weight.name) {
             guard let module = module(of: weight) else { continue }
             if weight.role == .head { head = module } else { skipped.append(module) }
+        }
+        if model.layout == Layout.llava.name {
+            head = head.map { _ in headModule }
+            skipped = LLaVAModules.names(of: skipped, kept: kept)
         }
         if skipped.isEmpty, head == headModule { return nil }
         return skipped + (head.map { [$0] } ?? [])

@@ -42,7 +42,7 @@ public struct ModelUnderTest: Sendable {
     ) throws(CrayonError) {
         self.init(
             try VisionLanguageModel(source: source, options: options),
-            tokenizer: try SentencePieceTokenizer(source: source), template: template, tellsMaps: tellsMaps, name: name,
+            tokenizer: try source.tokenizer(), template: template, tellsMaps: tellsMaps, name: name,
             batch: batch)
     }
 

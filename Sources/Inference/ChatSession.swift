@@ -31,7 +31,7 @@ public final class ChatSession {
     public convenience init(
         source: any ModelSource, options: VisionLanguageModel.Options = .init(), template: PromptTemplate? = nil
     ) throws(CrayonError) {
-        let tokenizer = try SentencePieceTokenizer(source: source)
+        let tokenizer = try source.tokenizer()
         self.init(
             model: try VisionLanguageModel(source: source, options: options), tokenizer: tokenizer, template: template)
     }

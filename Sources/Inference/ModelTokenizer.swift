@@ -3,14 +3,12 @@ public import Bytes
 public import Checkpoints
 public import Tokenization
 
-extension SentencePieceTokenizer {
-    /// The tokenizer that a model carries, with the added tokens that its files and its configuration name, and `<image>`.
-    /// - Throws: `CrayonError` for a model without `tokenizer.model`, and for broken files.
-    public convenience init(source: any ModelSource) throws(CrayonError) {
-        let files = try TokenizerFiles(place: source.place) { (name) throws(CrayonError) in source.file(name)?.region }
-        let made = try files.makeTokenizer(adding: source.configuration.tokens.addedTokens(in: source.place))
-        try self.init(
-            model: files.model, name: files.modelName, addedTokens: made.addedTokens, dummyPrefix: files.dummyPrefix)
+extension ModelSource {
+    /// The tokenizer that the model carries, with the added tokens that its files and its configuration name, and `<image>`.
+    /// - Throws: `CrayonError` for a model without one, for broken files, and for a tokenizer of an unknown kind.
+    public func tokenizer() throws(CrayonError) -> any Tokenizer {
+        let files = try TokenizerFiles(place: place) { (name) throws(CrayonError) in file(name)?.region }
+        return try files.makeTokenizer(adding: configuration.tokens.addedTokens(in: place))
     }
 }
 

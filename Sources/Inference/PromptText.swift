@@ -62,20 +62,21 @@ public struct PromptText: Sendable {
                 found: "\(marks) times \(PromptTemplate.imageMark) for \(turn.pictures.count) pictures",
                 expected: "none, or one for each picture")
         }
-        var text = ""
-        if marks == 0 { for _ in turn.pictures { text += template.image } }
+        let pictures = marks > 0 ? "" : String(repeating: template.image, count: turn.pictures.count)
+        var text = template.user.contains("{images}") ? "" : pictures
         let sentences = turn.pictures.map(\.objectSentence).joined(separator: " ")
         if turn.pictures.contains(where: { $0.maps != nil }) {
             text += template.objects.replacing("{objects}", with: sentences)
         }
-        return text + user(turn.question, objects: sentences) + template.assistant
+        return text + user(turn.question, objects: sentences, pictures: pictures) + template.assistant
     }
 
     /// The template first, so that a question cannot forge a place-holder.
-    private func user(_ question: String, objects: String) -> String {
+    private func user(_ question: String, objects: String, pictures: String) -> String {
         let objects = objects.isEmpty ? "" : objects + " "
         return template.user.split(separator: "{question}", omittingEmptySubsequences: false)
-            .map { $0.replacing("{objects}", with: objects) }.joined(separator: question)
+            .map { $0.replacing("{objects}", with: objects).replacing("{images}", with: pictures) }
+            .joined(separator: question)
     }
 
     static func refuse(_ mark: String, in text: String, of part: String) throws(CrayonError) {

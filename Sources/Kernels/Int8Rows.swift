@@ -47,14 +47,4 @@ public struct Int8Rows: @unchecked Sendable {
     public func decode(into target: UnsafeMutablePointer<Float>) {
         ck_i8_decode(codes, scales, Int64(scaleStride), Int64(rows), Int64(columns), Int64(stride), target)
     }
-
-    /// `y[r] = scale[r] * sum over c of code[r][c] x[c]`, in an order that depends on the number of columns alone.
-    public func multiply(x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
-        ck_i8_multiply(codes, scales, Int64(scaleStride), Int64(rows), Int64(columns), Int64(stride), x, y)
-    }
-
-    /// `y[c] += sum over r of (p[r] scale[r]) code[r][c]`
-    public func accumulate(weights p: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
-        ck_i8_accumulate(codes, scales, Int64(scaleStride), Int64(rows), Int64(columns), Int64(stride), p, y)
-    }
 }

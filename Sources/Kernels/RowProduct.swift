@@ -14,13 +14,4 @@ public enum RowProduct {
         precondition(rows >= 0 && columns >= 0)
         ck_multiply(weights, type.kernelType, Int64(rows), Int64(columns), Int64(stride ?? columns), x, y)
     }
-
-    /// `y[c] += sum over r of p[r] V[r][c]`: attention's sum over the values.
-    public static func accumulate(
-        _ values: UnsafeRawPointer, type: ElementType = .f32, rows: Int, columns: Int, stride: Int? = nil,
-        weights p: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>
-    ) {
-        precondition(rows >= 0 && columns >= 0)
-        ck_accumulate_rows(values, type.kernelType, Int64(rows), Int64(columns), Int64(stride ?? columns), p, y)
-    }
 }

@@ -1,6 +1,9 @@
 import Kernels
 
 extension Attention {
+    /// Queries of a block: the scores in memory are `[block, keys]` for each core.
+    private static let backwardRows = 64
+
     /// The backward pass over whole sequences (`keys` stand at the positions of `queries`).
     ///
     /// Probabilities are computed again, a block of queries at a time, so that memory does not grow with the square of the
@@ -30,8 +33,8 @@ extension Attention {
             for head in 0..<headsPerGroup {
                 let own = group * groupStride + head * headSize
                 let place = (group * headsPerGroup + head) * headSize
-                for start in stride(from: 0, to: tokens, by: Attention.blockRows) {
-                    let rows = start..<min(start + Attention.blockRows, tokens)
+                for start in stride(from: 0, to: tokens, by: Attention.backwardRows) {
+                    let rows = start..<min(start + Attention.backwardRows, tokens)
                     backwardBlock(
                         rows, query: queries.columns(own..<own + headSize), key: key, value: value,
                         gradient: gradient.columns(place..<place + headSize),
@@ -78,5 +81,21 @@ extension Attention {
                 transposeA: true, m: span, n: headSize, k: count, a: dp, lda: span, b: query.pointer,
                 ldb: query.stride, beta: 1, c: toKey.pointer, ldc: toKey.stride)
         }
+    }
+
+    /// Probabilities in place of one query's scores over `span` keys from `first` on; 0 for those that it does not see.
+    private func softmax(_ scores: UnsafeMutablePointer<Float>, position: Int, from first: Int, span: Int) {
+        let seen = visible(position: position, keys: first + span)
+        let before = seen.lowerBound - first
+        let after = first + span - seen.upperBound
+        scores.update(repeating: 0, count: before)
+        VectorMath.softmax(scores + before, count: seen.count)
+        (scores + span - after).update(repeating: 0, count: after)
+    }
+
+    /// The positions that the query at `position` sees.
+    func visible(position: Int, keys: Int) -> Range<Int> {
+        guard isCausal else { return 0..<keys }
+        return max(0, position + 1 - (window ?? Int.max / 2))..<position + 1
     }
 }

@@ -117,23 +117,18 @@ public struct KVRows: @unchecked Sendable {
         }
     }
 
-    /// `y[r]`: the product of one head of row r with `x`, summed in float32 as `RowProduct` does.
+    /// One head of all rows, as the kernels of attention read it.
     /// - Precondition: `columns` are those of one head.
-    func multiply(rows: Range<Int>, columns: Range<Int>, x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>) {
-        if let narrow = int8(rows, columns) { return narrow.multiply(x: x, into: y) }
-        RowProduct.multiply(
-            element(rows.lowerBound, columns.lowerBound), type: format == .f32 ? .f32 : .f16, rows: rows.count,
-            columns: columns.count, stride: stride, x: x, into: y)
-    }
-
-    /// `y += sum over r of p[r]` times one head of row r.
-    /// - Precondition: `columns` are those of one head.
-    func accumulate(
-        rows: Range<Int>, columns: Range<Int>, weights p: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>
-    ) {
-        if let narrow = int8(rows, columns) { return narrow.accumulate(weights: p, into: y) }
-        RowProduct.accumulate(
-            element(rows.lowerBound, columns.lowerBound), type: format == .f32 ? .f32 : .f16, rows: rows.count,
-            columns: columns.count, stride: stride, weights: p, into: y)
+    func head(_ columns: Range<Int>) -> HeadRows {
+        let format: HeadRows.Format =
+            switch self.format {
+            case .f32: .f32
+            case .f16: .f16
+            case .int8: .int8
+            }
+        return HeadRows(
+            format, base: element(0, columns.lowerBound), columns: columns.count, stride: stride,
+            scales: scales.map { UnsafePointer($0) + columns.lowerBound / headSize },
+            scaleStride: scales == nil ? 0 : groups)
     }
 }

@@ -19,6 +19,8 @@ public final class Workspace: @unchecked Sendable {
         case queries
         case keys
         case values
+        /// What parts of the positions contribute to attention. `[parts, ...]`
+        case attentionParts
         /// What attention mixed, before the output projection. `[tokens, heads * headSize]`
         case mixed
         case gate

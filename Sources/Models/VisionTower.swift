@@ -6,7 +6,7 @@ import Layers
 import Tensors
 
 /// The vision transformer of CLIP (Radford et al. 2021), without its last norm: what CoLLaVO and LLaVA read is the
-/// last hidden state of the patches.
+/// hidden state of the patches after the last layer, or the one before it.
 struct VisionTower: Sendable {
     let configuration: VisionConfiguration
     /// `[width, 3 * patch * patch]`
@@ -45,7 +45,9 @@ struct VisionTower: Sendable {
         preNorm = try loader.layerNorm(
             .visionNorm("pre_norm", .weight), .visionNorm("pre_norm", .bias), epsilon: epsilon)
         var layers: [VisionLayer] = []
-        for layer in 0..<configuration.layerCount { layers.append(try VisionLayer(layer, epsilon: epsilon, loader)) }
+        for layer in 0..<configuration.usedLayerCount {
+            layers.append(try VisionLayer(layer, epsilon: epsilon, loader))
+        }
         self.layers = layers
         attention = Attention(groupCount: heads, headsPerGroup: 1, headSize: width / heads, isCausal: false)
     }

@@ -1,7 +1,7 @@
 /// Turns ids into text one at a time, for printing an answer while it is made.
 ///
 /// Each call returns only what is certain: a character whose bytes have not all come yet is held back, and a
-/// byte that can begin no character becomes U+FFFD, one for each byte, as SentencePiece does it. The pieces
+/// byte that can begin no character becomes U+FFFD, by the tokenizer's rule. The pieces
 /// returned, with `finish()` at the end, join to `decode(_:)` of the same ids.
 ///
 ///     var decoder = StreamingDecoder(tokenizer)
@@ -29,6 +29,9 @@ public struct StreamingDecoder: Sendable {
         case .byte(let byte):
             pending.append(byte)
             return emit(completeCharacters(atEnd: false))
+        case .bytes(let bytes):
+            pending += bytes
+            return emit(completeCharacters(atEnd: false))
         case .verbatim(let text): return finish() + emit(text)
         case .text(let text):
             let before = finish()
@@ -38,6 +41,8 @@ public struct StreamingDecoder: Sendable {
             if tokenizer.leadingSpaces == .oneDropped { isAtStart = false }
             // The byte, not the character: a combining mark may follow the space.
             return before + emit(String(decoding: text.utf8.dropFirst(), as: UTF8.self))
+        // What is left out of a byte-level tokenizer's text does not part the bytes around it.
+        case .added where skipsAddedTokens && tokenizer.replacement == .eachBeginning: return ""
         case .added(let text):
             let before = finish()
             isAtStart = true
@@ -66,9 +71,9 @@ public struct StreamingDecoder: Sendable {
             case .incomplete where !atEnd:
                 pending.removeFirst(position)
                 return text
-            case .incomplete, .invalid:
+            case .incomplete(let count), .invalid(let count):
                 text += "\u{fffd}"
-                position += 1
+                position += tokenizer.replacement == .eachByte ? 1 : count
             }
         }
         pending.removeAll(keepingCapacity: true)
@@ -79,12 +84,14 @@ public struct StreamingDecoder: Sendable {
 /// What the first bytes of a buffer are.
 private enum UTF8Prefix {
     case character(Int)
-    case incomplete
-    case invalid
+    /// The beginning of a character, all that there is.
+    case incomplete(Int)
+    /// Bytes of which no character can come: as many as might have begun one, at least one.
+    case invalid(Int)
 
     init(_ bytes: ArraySlice<UInt8>) {
         guard let first = bytes.first else {
-            self = .incomplete
+            self = .incomplete(1)
             return
         }
         let (count, low, high): (Int, UInt8, UInt8) =
@@ -100,15 +107,15 @@ private enum UTF8Prefix {
             default: (0, 0, 0)
             }
         guard count > 0 else {
-            self = .invalid
+            self = .invalid(1)
             return
         }
         for (index, byte) in bytes.prefix(count).enumerated().dropFirst() {
             guard index == 1 ? (low...high).contains(byte) : byte & 0xc0 == 0x80 else {
-                self = .invalid
+                self = .invalid(index)
                 return
             }
         }
-        self = bytes.count >= count ? .character(count) : .incomplete
+        self = bytes.count >= count ? .character(count) : .incomplete(bytes.count)
     }
 }

@@ -27,6 +27,16 @@ public protocol Tokenizer: Sendable {
     func fragment(of id: Int32) -> TokenFragment
     /// What decoding does with spaces at the very start of a text.
     var leadingSpaces: LeadingSpaces { get }
+    /// How many U+FFFD bytes become that are no UTF-8.
+    var replacement: ReplacementRule { get }
+}
+
+/// What becomes of bytes that are no UTF-8.
+public enum ReplacementRule: Sendable {
+    /// U+FFFD for each byte, as SentencePiece does it.
+    case eachByte
+    /// U+FFFD for the longest run of bytes that could have begun a character, as Unicode recommends.
+    case eachBeginning
 }
 
 /// What becomes of the spaces that a text begins with when it is put together from ids.
@@ -44,8 +54,10 @@ public enum TokenFragment: Equatable, Sendable {
     case text(String)
     /// Text that stands for itself and takes no part in the rule for the leading space.
     case verbatim(String)
-    /// One byte of UTF-8 (byte fallback, byte-level BPE).
+    /// One byte of UTF-8 (byte fallback).
     case byte(UInt8)
+    /// Bytes that need not begin or end with a character (byte-level BPE).
+    case bytes([UInt8])
     /// An added token, which stands between texts.
     case added(String)
     /// Nothing, such as a begin-of-sequence token.
@@ -53,6 +65,8 @@ public enum TokenFragment: Equatable, Sendable {
 }
 
 extension Tokenizer {
+    public var replacement: ReplacementRule { .eachByte }
+
     public func encode(_ text: String) throws(CrayonError) -> [Int32] {
         try encode(text, splittingAddedTokens: true)
     }

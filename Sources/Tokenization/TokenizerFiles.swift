@@ -2,45 +2,43 @@ public import Bytes
 import Foundation
 import JSON
 
-/// A tokenizer as a checkpoint's folder holds it: `tokenizer.model`, and what the Hugging Face files beside it say
-/// about added tokens and their use.
+/// A tokenizer as a checkpoint's folder holds it: `tokenizer.model` or a byte-level `tokenizer.json`, and what the Hugging
+/// Face files beside it say about added tokens and their use.
 public struct TokenizerFiles: Sendable {
-    /// The bytes of `tokenizer.model`.
-    public var model: ByteRegion
-    /// What errors call the model.
-    public var modelName: String
-    public var addedTokens: [AddedToken] = []
+    /// What the ids are ids of. Where both are there, `tokenizer.model` is read.
+    public let vocabulary: Vocabulary
+    public private(set) var addedTokens: [AddedToken] = []
     /// `add_bos_token`; true where nothing is said, as for Llama, InternLM and CoLLaVO.
-    public var addsBOS = true
+    public private(set) var addsBOS = true
     /// `legacy: false`, which Llama's tokenizers may say, means `firstSegment`.
-    public var dummyPrefix = SentencePieceTokenizer.DummyPrefix.everySegment
+    public private(set) var dummyPrefix = SentencePieceTokenizer.DummyPrefix.everySegment
     /// The special tokens' texts, from `special_tokens_map.json` or `tokenizer_config.json`: `bos_token` -> `<s>`.
-    public var specialTokens: [String: String] = [:]
+    public private(set) var specialTokens: [String: String] = [:]
     /// Those of `addedTokens` read so far, by UTF-8, because strings compare by canonical equivalence.
     private var idsByText: [[UInt8]: Int32] = [:]
 
-    public init(model: ByteRegion, modelName: String = "tokenizer.model") {
-        self.model = model
-        self.modelName = modelName
+    public enum Vocabulary: Sendable {
+        /// The bytes of `tokenizer.model`, and what errors call it.
+        case sentencePiece(ByteRegion, name: String)
+        case json(TokenizerJSON)
     }
 
     /// The names of the files that are read, in a checkpoint's folder.
     public static let names = [
-        "tokenizer.model", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json",
+        "tokenizer.model", "tokenizer.json", "added_tokens.json", "tokenizer_config.json", "special_tokens_map.json",
     ]
 
-    /// Reads a folder. Only `tokenizer.model` must be there.
+    /// Reads a folder. Only `tokenizer.model` or `tokenizer.json` must be there.
     ///
-    /// Added tokens are those of `tokenizer_config.json` (`added_tokens_decoder`, with their flags), of
-    /// `added_tokens.json`, and the special tokens that are pieces of the model: as in Hugging Face, `</s>` in a text
-    /// is the token.
+    /// Added tokens are those of `tokenizer.json`, where that is read, of `tokenizer_config.json` (`added_tokens_decoder`, with
+    /// their flags), of `added_tokens.json`, and the special tokens that are entries of the vocabulary: as in Hugging
+    /// Face, `</s>` in a text is the token.
     ///
     /// - Throws: `CrayonError` for a missing or broken file, and where two files give one text two ids.
     public init(directory: String) throws(CrayonError) {
         func path(_ name: String) -> String { directory.hasSuffix("/") ? directory + name : directory + "/" + name }
         try self.init(place: directory) { (name) throws(CrayonError) in
-            let isThere = name == "tokenizer.model" || FileManager.default.fileExists(atPath: path(name))
-            return isThere ? try MappedFile(path: path(name)).whole : nil
+            FileManager.default.fileExists(atPath: path(name)) ? try MappedFile(path: path(name)).whole : nil
         }
     }
 
@@ -51,10 +49,17 @@ public struct TokenizerFiles: Sendable {
     /// - Throws: as for a folder.
     public init(place: String, file: (String) throws(CrayonError) -> ByteRegion?) throws(CrayonError) {
         func path(_ name: String) -> String { place.hasSuffix("/") ? place + name : place + "/" + name }
-        guard let model = try file("tokenizer.model") else {
-            throw CrayonError(.missing, in: place, item: "tokenizer.model", found: "no such file")
+        if let model = try file("tokenizer.model") {
+            vocabulary = .sentencePiece(model, name: path("tokenizer.model"))
+        } else if let text = try file("tokenizer.json") {
+            let json = try TokenizerJSON(text, place: path("tokenizer.json"))
+            vocabulary = .json(json)
+            for token in try json.addedTokens() { try add(token, json.reader) }
+        } else {
+            throw CrayonError(
+                .missing, in: place, item: "tokenizer.model or tokenizer.json", found: "neither",
+                expected: "a SentencePiece model, or a byte-level tokenizer of the package 'tokenizers'")
         }
-        self.init(model: model, modelName: path("tokenizer.model"))
         func reader(_ name: String) throws(CrayonError) -> JSONReader? {
             guard let region = try file(name) else { return nil }
             return try JSONReader(JSONValue.parse(region.buffer, name: path(name)), place: path(name))
@@ -71,17 +76,31 @@ public struct TokenizerFiles: Sendable {
 
     /// The tokenizer, its special tokens among the added ones.
     /// - Parameter extra: further tokens, such as a bundle's or `<image>`; those of known text are left out.
-    public func makeTokenizer(adding extra: [AddedToken] = []) throws(CrayonError) -> SentencePieceTokenizer {
-        let plain = try SentencePieceTokenizer(model: model, name: modelName)
+    /// - Throws: `CrayonError` for a broken vocabulary, and one of a kind that is not supported.
+    public func makeTokenizer(adding extra: [AddedToken] = []) throws(CrayonError) -> any Tokenizer {
+        switch vocabulary {
+        case .sentencePiece(let model, let name):
+            let plain = try SentencePieceTokenizer(model: model, name: name)
+            return try SentencePieceTokenizer(
+                model: model, name: name, addedTokens: tokens(adding: extra) { plain.id(of: $0) },
+                dummyPrefix: dummyPrefix)
+        case .json(let json):
+            let file = try json.file()
+            return try BytePairTokenizer(
+                file, addedTokens: tokens(adding: extra) { file.model.ids[Array($0.utf8)] },
+                begin: specialTokens["bos_token"], end: specialTokens["eos_token"])
+        }
+    }
+
+    private func tokens(adding extra: [AddedToken], id: (String) -> Int32?) -> [AddedToken] {
         var tokens = addedTokens
         var known = Set(tokens.map { Array($0.text.utf8) })
         for text in Set(specialTokens.values).sorted() {
-            guard let id = plain.id(of: text), known.insert(Array(text.utf8)).inserted else { continue }
+            guard let id = id(text), known.insert(Array(text.utf8)).inserted else { continue }
             tokens.append(AddedToken(text, id: id))
         }
         for token in extra where known.insert(Array(token.text.utf8)).inserted { tokens.append(token) }
-        return try SentencePieceTokenizer(
-            model: model, name: modelName, addedTokens: tokens, dummyPrefix: dummyPrefix)
+        return tokens
     }
 
     /// `{"<image>": 92544}`
@@ -99,10 +118,13 @@ public struct TokenizerFiles: Sendable {
                     expected: "a token id")
             }
             let text = try token.string("content")
+            let isSpecial = try token.optionalBool("special") ?? false
             try add(
                 AddedToken(
                     text, id: Self.id(number, text, decoder), absorbsSpaceBefore: token.optionalBool("lstrip") ?? false,
-                    absorbsSpaceAfter: token.optionalBool("rstrip") ?? false), decoder)
+                    absorbsSpaceAfter: token.optionalBool("rstrip") ?? false,
+                    isSingleWord: token.optionalBool("single_word") ?? false,
+                    isNormalized: token.optionalBool("normalized") ?? !isSpecial, isSpecial: isSpecial), decoder)
         }
     }
 

@@ -47,7 +47,7 @@ public struct AnswerSheet: Codable, Sendable {
         template: PromptTemplate? = nil, generation: GenerationOptions = .init(), batch: Int = 1,
         onAnswer: (Answer, Int) -> Void = { _, _ in }
     ) throws(CrayonError) {
-        let tokenizer = try SentencePieceTokenizer(source: source)
+        let tokenizer = try source.tokenizer()
         let configuration = source.configuration
         let builder = PromptBuilder(
             template: template ?? configuration.prompt, tokens: configuration.tokens, tokenizer: tokenizer)

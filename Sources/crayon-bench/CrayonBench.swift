@@ -67,6 +67,8 @@ struct CrayonBench: ParsableCommand {
         if let threads { Parallel.threadCount = threads }
         let folder = folder ?? FileManager.default.temporaryDirectory.path
         let model = JobModel(folder: folder, layers: layers, vocabulary: vocabulary)
+        // The thread that watches for signals holds it to the end.
+        defer { model.remove() }
         let benchmarks = try BenchmarkSuite.all(model: model).selected(by: only)
         if list { return print(BenchmarkText.list(benchmarks)) }
 

@@ -24,7 +24,7 @@ enum Fixtures {
         return ExampleEncoder(
             builder: PromptBuilder(
                 template: source.configuration.prompt, tokens: source.configuration.tokens,
-                tokenizer: try SentencePieceTokenizer(source: source)),
+                tokenizer: try source.tokenizer()),
             configuration: source.configuration, maxLength: maxLength)
     }
 

@@ -64,6 +64,19 @@ import Testing
         #expect(throws: CrayonError.self) { _ = try builder(.plain).text([Turn(question: "<image>?")]) }
     }
 
+    /// What the chat template of llava-hf/llava-1.5-7b-hf gives for one turn, and LLaVA's own end of an answer.
+    @Test func llavaTemplateHasPicturesInTheTurn() throws {
+        let turns = [
+            Turn(question: "What?", pictures: [Self.picture], answer: "A horse"), Turn(question: "{images}?"),
+        ]
+        #expect(try builder(.llava).text([turns[1]]) == "USER: {images}? ASSISTANT:")
+        #expect(
+            try builder(.llava).text(turns)
+                == "USER: <image>\nWhat? ASSISTANT: A horse</s>USER: {images}? ASSISTANT:")
+        let placed = Turn(question: "What is <image>?", pictures: [Self.picture])
+        #expect(try builder(.llava).text([placed]) == "USER: What is <image>? ASSISTANT:")
+    }
+
     @Test func braceNamesInAQuestionStay() throws {
         #expect(
             try builder(.demo).text([Turn(question: "{objects} {question} {answer}")]).contains(

@@ -9,6 +9,7 @@ import Testing
     @Test func gridRuns() { GridRunChecks.run() }
     @Test func vectors() { VectorChecks.run() }
     @Test func int8Rows() { Int8Checks.run() }
+    @Test func attention() { AttentionChecks.run() }
     @Test func panels() { PanelChecks.run() }
     @Test func strips() { StripChecks.run() }
     @Test func int16Products() { Int16Checks.run() }
@@ -26,6 +27,7 @@ import Testing
         GridRunChecks.run()
         VectorChecks.run()
         Int8Checks.run()
+        AttentionChecks.run()
         PanelChecks.run()
         StripChecks.run()
         Int16Checks.run()

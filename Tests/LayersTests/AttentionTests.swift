@@ -1,3 +1,4 @@
+import Kernels
 import Layers
 import Tensors
 import Testing
@@ -29,6 +30,12 @@ import Testing
         Case(tokens: 1, past: 50, groups: 1, headsPerGroup: 2, headSize: 8, window: 7),
         Case(tokens: 80, past: 0, groups: 2, headsPerGroup: 2, headSize: 8, window: 1),
         Case(tokens: 30, past: 0, groups: 1, headsPerGroup: 1, headSize: 8, window: 1000),
+        // Several parts of the positions, and several blocks of queries.
+        Case(tokens: 1, past: 700, groups: 3, headsPerGroup: 5, headSize: 18),
+        Case(tokens: 4, past: 510, groups: 2, headsPerGroup: 2, headSize: 80, window: 300),
+        Case(tokens: 300, past: 33, groups: 2, headsPerGroup: 1, headSize: 64),
+        Case(tokens: 70, past: 200, groups: 1, headsPerGroup: 4, headSize: 128),
+        Case(tokens: 271, past: 0, groups: 2, headsPerGroup: 1, headSize: 80, isCausal: false),
     ]
 
     @Test(arguments: cases) func matchesPlain(_ test: Case) {
@@ -50,6 +57,25 @@ import Testing
             queries: queries, keys: keys, values: values, groups: test.groups, headSize: test.headSize,
             isCausal: test.isCausal, window: test.window)
         #expect(relativeError(output.values, expected) < 1e-6)
+    }
+
+    /// How many threads there are changes no bit.
+    @Test(arguments: [1, 3, 90]) func threadsChangeNothing(_ tokens: Int) {
+        let attention = Attention(groupCount: 2, headsPerGroup: 3, headSize: 24, isCausal: true)
+        let queries = randomMatrix(tokens, 144, seed: 11)
+        let keys = randomMatrix(600, 48, seed: 12)
+        let values = randomMatrix(600, 48, seed: 13)
+        let threads = Parallel.threadCount
+        defer { Parallel.threadCount = threads }
+        let results = [1, 2, 5].map { count in
+            Parallel.threadCount = count
+            let output = Matrix(rows: tokens, columns: 144)
+            attention.forward(
+                queries: queries.view, groupStride: 72, keys: keys.view, values: values.view, into: output.view,
+                workspace: Workspace())
+            return output.values
+        }
+        #expect(results[0] == results[1] && results[0] == results[2])
     }
 
     @Test func largeScoresDoNotOverflow() {

@@ -271,10 +271,6 @@ float ck_cascade_mean(const float *values, int64_t count);
 void ck_multiply(
     const void *weights, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *x, float *y);
 
-// y[c] += sum over r of p[r] V[r][c]; rows are `stride` elements apart.
-void ck_accumulate_rows(
-    const void *values, ck_type type, int64_t rows, int64_t columns, int64_t stride, const float *p, float *y);
-
 float ck_dot(const float *x, const float *y, int64_t count);
 void ck_axpy(float a, const float *x, float *y, int64_t count);  // y += a x
 void ck_add(const float *x, float *y, int64_t count);            // y += x
@@ -331,15 +327,49 @@ void ck_i8_decode(
     const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
     float *target);
 
-// y[r] = scale[r] * sum over c of code[r][c] x[c], summed in float32.
-void ck_i8_multiply(
-    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
-    const float *x, float *y);
+// MARK: Attention
 
-// y[c] += sum over r of (p[r] scale[r]) code[r][c].
-void ck_i8_accumulate(
-    const int8_t *codes, const float *scales, int64_t scale_stride, int64_t rows, int64_t columns, int64_t stride,
-    const float *p, float *y);
+// How keys and values are kept: float32, float16, or ck_i8_encode's integers with a scale for each position and head.
+typedef enum { CK_KV_F32 = 0, CK_KV_F16 = 1, CK_KV_I8 = 2 } ck_kv_type;
+
+// One head's columns of all positions.
+typedef struct {
+    const void *rows;                // position 0; elements have their own alignment
+    const float *scales;             // of CK_KV_I8, for position 0
+    int64_t stride, scale_stride;    // elements and scales from one position to the next
+} ck_kv_rows;
+
+// Queries of the heads that share one head of keys and values: softmax(scale * q k) v over the positions that a query sees.
+typedef struct {
+    ck_kv_type type;
+    ck_kv_rows keys, values;
+    int64_t positions, head_size;
+    float scale;
+    const float *queries;            // [tokens][heads][head_size], tokens `query_stride` apart
+    int64_t tokens, heads, query_stride;
+    // Token t stands at `position` + t. Causal: it sees itself and what is before it, `window` positions at most. Else all.
+    int64_t position;
+    bool is_causal;
+    int64_t window;
+    float *output;                   // [tokens][heads][head_size], tokens `output_stride` apart
+    int64_t output_stride;
+} ck_attention;
+
+// Positions of keys that ck_attention_block takes at a time, and those of a part of ck_attention_part.
+enum { CK_ATTENTION_KEYS = 128, CK_ATTENTION_PART = 256 };
+
+// Floats that ck_attention_block works in, for `rows` = tokens * heads.
+int64_t ck_attention_scratch(int64_t rows, int64_t head_size);
+
+// All of it, fast for many rows. What a query gives does not depend on the others.
+void ck_attention_block(const ck_attention *attention, float *scratch);
+
+// For few rows over many positions: result[ck_attention_part_size] of positions part * CK_ATTENTION_PART ..<
+// (part + 1) * CK_ATTENTION_PART, which ck_attention_merge turns into the output; results of parts lie `stride` floats apart,
+// from part 0. What a query gives does not depend on the others.
+int64_t ck_attention_part_size(int64_t rows, int64_t head_size);
+void ck_attention_part(const ck_attention *attention, int64_t part, float *result);
+void ck_attention_merge(const ck_attention *attention, const float *results, int64_t stride);
 
 // MARK: Panels of 16 columns
 

@@ -52,7 +52,7 @@ public struct GGUFArchitecture: Sendable, Hashable {
     /// - Parameter layout: the name of a layout with a backbone.
     public init?(layout: String) {
         switch layout {
-        case "llama", "internlm": self = .llama
+        case "llama", "internlm", "llava": self = .llama
         case "qwen2": self = .qwen2
         case "internlm2", "collavo": self = .internLM2
         default: return nil

@@ -43,7 +43,7 @@ struct GGUFTokenizer {
             texts = file.metadata("tokenizer.ggml.tokens")?.array?.strings ?? []
             warnings.append(
                 "\(file.place): \(kind.map { "a vocabulary of kind '\($0)'" } ?? "no vocabulary"), of which no SentencePiece "
-                    + "model can be made: 'crayon run' will need a tokenizer.model")
+                    + "model can be made: 'crayon run' will need a tokenizer.model or a byte-level tokenizer.json")
         }
         addConfiguration(file, begin: begin, special: special, texts: texts, added: added)
     }

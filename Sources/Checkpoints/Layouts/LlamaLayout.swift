@@ -24,14 +24,21 @@ extension Layout {
             Ignored(prefix: "model.rotary_emb.inv_freq", "computed from config.json"),
         ],
         describe: { context throws(CrayonError) in
-            let config = try context.requiredConfig()
-            var keys = BackboneKeys(form: .separate, attentionBias: "attention_bias", mlpBias: "mlp_bias")
-            if try config.optionalString("model_type") == "mistral" {
-                // Defaults of transformers' MistralConfig.
-                keys.keyValueHeads = 8
-                keys.maxPositions = 131_072
-                keys.window = .mistral
-            }
-            return PartDescription(backbone: try readBackbone(context, keys, layout: llama))
+            let type = try context.requiredConfig().optionalString("model_type")
+            return PartDescription(
+                backbone: try readBackbone(context, type == "mistral" ? .mistral : .llama, layout: llama))
         })
+}
+
+extension BackboneKeys {
+    static let llama = BackboneKeys(form: .separate, attentionBias: "attention_bias", mlpBias: "mlp_bias")
+
+    /// Defaults of transformers' MistralConfig.
+    static let mistral: BackboneKeys = {
+        var keys = llama
+        keys.keyValueHeads = 8
+        keys.maxPositions = 131_072
+        keys.window = .mistral
+        return keys
+    }()
 }

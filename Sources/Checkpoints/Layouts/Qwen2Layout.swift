@@ -13,10 +13,16 @@ extension Layout {
         rules: llama.rules,
         ignored: llama.ignored,
         describe: { context throws(CrayonError) in
-            var keys = BackboneKeys(form: .separate)
-            keys.alwaysHasQueryKeyValueBias = true
-            keys.maxPositions = 32_768
-            keys.window = .qwen2
-            return PartDescription(backbone: try readBackbone(context, keys, layout: qwen2))
+            PartDescription(backbone: try readBackbone(context, .qwen2, layout: qwen2))
         })
+}
+
+extension BackboneKeys {
+    static let qwen2: BackboneKeys = {
+        var keys = BackboneKeys(form: .separate)
+        keys.alwaysHasQueryKeyValueBias = true
+        keys.maxPositions = 32_768
+        keys.window = .qwen2
+        return keys
+    }()
 }

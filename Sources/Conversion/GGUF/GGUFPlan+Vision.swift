@@ -58,11 +58,11 @@ extension GGUFPlan {
         add("embedding_length", vision.width)
         add("feed_forward_length", vision.intermediateSize)
         add("projection_dim", width)
-        add("block_count", vision.layerCount)
+        add("block_count", vision.usedLayerCount)
         add("attention.head_count", vision.headCount)
         metadata += [
             ("clip.vision.attention.layer_norm_epsilon", .float32(vision.normEpsilon)),
-            ("clip.vision.feature_layer", .int32s([Int32(clamping: vision.layerCount)])),
+            ("clip.vision.feature_layer", .int32s([Int32(clamping: vision.usedLayerCount)])),
             ("clip.vision.image_mean", .float32s(vision.imageMean)),
             ("clip.vision.image_std", .float32s(vision.imageStd)),
         ]
@@ -91,7 +91,7 @@ extension GGUFPlan {
             ("mlp.fc1", "ffn_down", vision.intermediateSize, width),
             ("mlp.fc2", "ffn_up", width, vision.intermediateSize),
         ]
-        for layer in 0..<vision.layerCount {
+        for layer in 0..<vision.usedLayerCount {
             for (norm, name) in [("norm1", "ln1"), ("norm2", "ln2")] {
                 for kind in ParameterKind.allCases {
                     add("v.blk.\(layer).\(name).\(kind.rawValue)", .vision(layer, norm, kind), [width], .f32)

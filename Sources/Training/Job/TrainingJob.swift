@@ -63,7 +63,7 @@ public struct TrainingJob {
         let options = VisionLanguageModel.Options(usesCrayon: plan.usesCrayon)
         let model = try TrainableModel(
             source: stage, learning: LearnablePart.roles(parts, of: stage, options: options), options: options)
-        let tokenizer = try SentencePieceTokenizer(source: stage)
+        let tokenizer = try stage.tokenizer()
         let encoder = ExampleEncoder(
             builder: PromptBuilder(
                 template: stage.configuration.prompt, tokens: stage.configuration.tokens, tokenizer: tokenizer),

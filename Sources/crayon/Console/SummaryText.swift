@@ -57,8 +57,9 @@ enum SummaryText {
                 + "(\(backbone.keyValueHeadCount) key-value), MLP \(backbone.intermediateSize), vocabulary \(backbone.vocabularySize)",
         ]
         if let vision = model.vision {
+            let used = vision.usedLayerCount
             lines.append(
-                "Vision: \(vision.layerCount) layers, width \(vision.width), \(vision.headCount) heads, "
+                "Vision: \(used == vision.layerCount ? "" : "\(used) of ")\(vision.layerCount) layers, width \(vision.width), \(vision.headCount) heads, "
                     + "\(vision.imageSize) x \(vision.imageSize) pixels, \(vision.patchCount) patches of \(vision.patchSize)"
             )
         }

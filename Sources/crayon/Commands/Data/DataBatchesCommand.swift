@@ -46,7 +46,7 @@ struct DataBatchesCommand: ParsableCommand {
         let encoder = ExampleEncoder(
             builder: PromptBuilder(
                 template: source.configuration.prompt, tokens: source.configuration.tokens,
-                tokenizer: try SentencePieceTokenizer(source: source)),
+                tokenizer: try source.tokenizer()),
             configuration: source.configuration)
         let stream = try BatchStream(
             data.sources(seed: seed).open(for: source.configuration), encoder: encoder,

@@ -53,7 +53,7 @@ struct DataPreviewCommand: ParsableCommand {
             ExampleEncoder(
                 builder: PromptBuilder(
                     template: template, tokens: source.configuration.tokens,
-                    tokenizer: try SentencePieceTokenizer(source: source)),
+                    tokenizer: try source.tokenizer()),
                 configuration: source.configuration)
         }
         if let output { try Folder.make(output) }
