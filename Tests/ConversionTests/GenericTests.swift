@@ -179,7 +179,8 @@ import Testing
             }
             try write([random("norm.weight", [8])], "{}", to: folder)
             #expect(throws: CrayonError.self) { try run(folder, to: "\(folder)/out") }
-            try write([Tensor(name: "a.weight", shape: Shape([1, 2]), values: [1e20, 1] as [Float])], "{}", to: folder)
+            try write(
+                [Tensor(name: "a.weight", shape: Shape([1, 2]), values: [1e20, 1] as [Float])], "{}", to: folder)
             #expect(throws: CrayonError.self) { try run(folder, to: "\(folder)/out", type: .f16) }
             _ = try run(folder, to: "\(folder)/out")
             // The folder has a model now.

@@ -77,7 +77,8 @@ import Testing
             let source = Tensor(
                 name: "a", type: from, shape: Shape([1002]), region: ByteRegion(copying: encoded(values, as: from)))
             try SafetensorsWriter.write(
-                [source, Tensor(name: "b", shape: Shape([2]), values: [1, 2] as [Int64])], to: "\(folder)/a.safetensors")
+                [source, Tensor(name: "b", shape: Shape([2]), values: [1, 2] as [Int64])], to: "\(folder)/a.safetensors"
+            )
             let wanted = try #require(ExportOptions.DequantizedType(rawValue: to))
             let report = try TensorConversion(options: .init(type: wanted)).run(
                 "\(folder)/a.safetensors", to: "\(folder)/b.pth")
