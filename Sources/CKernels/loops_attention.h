@@ -40,11 +40,11 @@ CK_INLINE void tile_product(
 // Positions `first` ..< + `count` as float32: where they lie, or in `scratch`.
 CK_INLINE const float *wide_rows(
     const ck_attention *a, const ck_kv_rows *kv, int64_t first, int64_t count, float *scratch, int64_t *stride) {
-    *stride = a->type == CK_KV_F32 ? kv->stride : a->head_size;
-    if (a->type == CK_KV_F32) return (const float *)kv->rows + first * kv->stride;
+    *stride = kv->type == CK_KV_F32 ? kv->stride : a->head_size;
+    if (kv->type == CK_KV_F32) return (const float *)kv->rows + first * kv->stride;
     for (int64_t r = first; r < first + count; r++) {
         float *to = scratch + (r - first) * a->head_size;
-        if (a->type == CK_KV_F16)
+        if (kv->type == CK_KV_F16)
             CK_NAME(f16_to_f32)((const char *)kv->rows + r * kv->stride * 2, a->head_size, to);
         else
             CK_NAME(i8_decode)(

@@ -125,12 +125,12 @@ CK_INLINE void mix_values(
 
 // `heads` heads of one token over positions first ..< first + count, at most CK_ATTENTION_PART.
 CK_INLINE void attend_heads(
-    const ck_kv_type type, const int heads, const ck_attention *a, const float *q, int64_t first, int64_t count,
+    const ck_kv_type key_type, const ck_kv_type value_type, const int heads, const ck_attention *a, const float *q, int64_t first, int64_t count,
     float *result, int64_t result_stride) {
     enum { ROWS = CK_ATTENTION_SUMS };
     const int rows = ROWS / heads;
-    const int64_t size = a->head_size, key_bytes = a->keys.stride * kv_bytes(type);
-    const int64_t value_bytes = a->values.stride * kv_bytes(type), whole = ck_whole(count);
+    const int64_t size = a->head_size, key_bytes = a->keys.stride * kv_bytes(key_type);
+    const int64_t value_bytes = a->values.stride * kv_bytes(value_type), whole = ck_whole(count);
     const char *keys = (const char *)a->keys.rows + first * key_bytes;
     const char *values = (const char *)a->values.rows + first * value_bytes;
     float p[CK_PART_HEADS * CK_ATTENTION_PART], factors[CK_ATTENTION_PART];
@@ -139,12 +139,12 @@ CK_INLINE void attend_heads(
         // What comes after the keys is the values.
         const int64_t next = r + PART_AHEAD;
         const char *ahead = next < count ? keys + next * key_bytes : values + (next - count) * value_bytes;
-        score_tile(type, heads, rows, keys + r * key_bytes, key_bytes, ahead, q, size, p + r);
+        score_tile(key_type, heads, rows, keys + r * key_bytes, key_bytes, ahead, q, size, p + r);
     }
     for (; r < count; r++)
-        score_tile(type, heads, 1, keys + r * key_bytes, key_bytes, values + r * value_bytes, q, size, p + r);
+        score_tile(key_type, heads, 1, keys + r * key_bytes, key_bytes, values + r * value_bytes, q, size, p + r);
     for (int64_t i = 0; i < whole; i++)
-        factors[i] = type == CK_KV_I8 && i < count ? a->keys.scales[(first + i) * a->keys.scale_stride] * a->scale : a->scale;
+        factors[i] = key_type == CK_KV_I8 && i < count ? a->keys.scales[(first + i) * a->keys.scale_stride] * a->scale : a->scale;
     for (int h = 0; h < heads; h++) {
         float *own = p + h * CK_ATTENTION_PART, *to = result + h * result_stride;
         for (int64_t i = 0; i < count; i++) own[i] *= factors[i];
@@ -152,29 +152,32 @@ CK_INLINE void attend_heads(
         to[1] = exponentials(own, whole, (ck_span){0, count}, to).total;
         memset(to + LANES, 0, (size_t)(result_stride - LANES) * sizeof(float));
     }
-    if (type == CK_KV_I8)
+    if (value_type == CK_KV_I8)
         for (int64_t i = 0; i < count; i++) {
             const float scale = a->values.scales[(first + i) * a->values.scale_stride];
             for (int h = 0; h < heads; h++) p[h * CK_ATTENTION_PART + i] *= scale;
         }
-    mix_values(type, heads, values, value_bytes, count, size, p, result + LANES, result_stride);
+    mix_values(value_type, heads, values, value_bytes, count, size, p, result + LANES, result_stride);
 }
 
-#define CK_ATTEND_HEADS(name, type)                                                                                    \
+#define CK_ATTEND_HEADS(name, keys, values)                                                                                    \
     static CK_TARGET void CK_NAME(name)(                                                                               \
         const ck_attention *a, const float *q, int64_t first, int64_t count, float *result, int64_t stride) {          \
         int64_t h = 0;                                                                                                 \
         for (; h + CK_PART_HEADS <= a->heads; h += CK_PART_HEADS)                                                      \
-            attend_heads(type, CK_PART_HEADS, a, q + h * a->head_size, first, count, result + h * stride, stride);     \
+            attend_heads(keys, values, CK_PART_HEADS, a, q + h * a->head_size, first, count, result + h * stride, stride);     \
         if (CK_PART_HEADS > 2 && h + 2 <= a->heads) {                                                                  \
-            attend_heads(type, 2, a, q + h * a->head_size, first, count, result + h * stride, stride);                 \
+            attend_heads(keys, values, 2, a, q + h * a->head_size, first, count, result + h * stride, stride);                 \
             h += 2;                                                                                                    \
         }                                                                                                              \
-        if (h < a->heads) attend_heads(type, 1, a, q + h * a->head_size, first, count, result + h * stride, stride);   \
+        if (h < a->heads) attend_heads(keys, values, 1, a, q + h * a->head_size, first, count, result + h * stride, stride);   \
     }
-CK_ATTEND_HEADS(attend_f32, CK_KV_F32)
-CK_ATTEND_HEADS(attend_f16, CK_KV_F16)
-CK_ATTEND_HEADS(attend_i8, CK_KV_I8)
+CK_ATTEND_HEADS(attend_f32, CK_KV_F32, CK_KV_F32)
+CK_ATTEND_HEADS(attend_f16, CK_KV_F16, CK_KV_F16)
+CK_ATTEND_HEADS(attend_i8, CK_KV_I8, CK_KV_I8)
+// Keys that were rotated anew beside values as they are kept.
+CK_ATTEND_HEADS(attend_f32_f16, CK_KV_F32, CK_KV_F16)
+CK_ATTEND_HEADS(attend_f32_i8, CK_KV_F32, CK_KV_I8)
 
 CK_KERNEL void CK_NAME(attention_part)(const ck_attention *a, int64_t part, float *result) {
     const int64_t stride = LANES + ck_whole(a->head_size), start = part * CK_ATTENTION_PART;
@@ -183,9 +186,13 @@ CK_KERNEL void CK_NAME(attention_part)(const ck_attention *a, int64_t part, floa
         if (seen.first >= seen.end) continue;  // nor does the merge read it
         const int64_t first = start + seen.first, count = seen.end - seen.first;
         const float *q = a->queries + t * a->query_stride;
-        if (a->type == CK_KV_F32) CK_NAME(attend_f32)(a, q, first, count, result, stride);
-        else if (a->type == CK_KV_F16) CK_NAME(attend_f16)(a, q, first, count, result, stride);
-        else CK_NAME(attend_i8)(a, q, first, count, result, stride);
+        const ck_kv_type type = a->values.type;
+        const bool is_one = a->keys.type == type;
+#define CK_ATTEND(name) CK_NAME(name)(a, q, first, count, result, stride)
+        if (type == CK_KV_F32) CK_ATTEND(attend_f32);
+        else if (type == CK_KV_F16) is_one ? CK_ATTEND(attend_f16) : CK_ATTEND(attend_f32_f16);
+        else is_one ? CK_ATTEND(attend_i8) : CK_ATTEND(attend_f32_i8);
+#undef CK_ATTEND
     }
 }
 

@@ -19,18 +19,18 @@ public struct AttentionKernel: @unchecked Sendable {
     ///   - positions: how many there are of keys and values.
     ///   - window: a token sees at most this many of the latest positions, itself included; nil for all.
     ///   - output: `[tokens, heads, headSize]`, tokens `outputStride` elements apart, overwritten.
-    /// - Precondition: keys and values have one format and `headSize` columns; the tokens' positions are among the keys'.
+    /// - Precondition: keys are in float32 or in the values' format, and both have `headSize` columns; the tokens' positions are among the keys'.
     public init(
         keys: HeadRows, values: HeadRows, positions: Int, queries: UnsafePointer<Float>, tokens: Int, heads: Int,
         queryStride: Int, position: Int, isCausal: Bool, window: Int?, output: UnsafeMutablePointer<Float>,
         outputStride: Int
     ) {
         let headSize = keys.columns
-        precondition(keys.format == values.format && values.columns == headSize)
+        precondition((keys.format == values.format || keys.format == .f32) && values.columns == headSize)
         precondition(tokens > 0 && heads > 0 && queryStride >= heads * headSize && outputStride >= heads * headSize)
         precondition(!isCausal || position >= 0 && position + tokens <= positions && window ?? 1 > 0)
         attention = ck_attention(
-            type: keys.kernelType, keys: keys.rows, values: values.rows, positions: Int64(positions),
+            keys: keys.rows, values: values.rows, positions: Int64(positions),
             head_size: Int64(headSize), scale: 1 / Float(headSize).squareRoot(), queries: queries,
             tokens: Int64(tokens), heads: Int64(heads), query_stride: Int64(queryStride), position: Int64(position),
             is_causal: isCausal, window: Int64(window ?? Int.max / 2), output: output,

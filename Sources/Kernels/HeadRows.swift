@@ -28,14 +28,13 @@ public struct HeadRows: @unchecked Sendable {
         precondition(columns > 0 && stride >= columns && scaleStride >= 0 && (scales != nil) == (format == .int8))
         self.format = format
         self.columns = columns
-        rows = ck_kv_rows(rows: base, scales: scales, stride: Int64(stride), scale_stride: Int64(scaleStride))
-    }
-
-    var kernelType: ck_kv_type {
-        switch format {
-        case .f32: CK_KV_F32
-        case .f16: CK_KV_F16
-        case .int8: CK_KV_I8
-        }
+        let type =
+            switch format {
+            case .f32: CK_KV_F32
+            case .f16: CK_KV_F16
+            case .int8: CK_KV_I8
+            }
+        rows = ck_kv_rows(
+            type: type, rows: base, scales: scales, stride: Int64(stride), scale_stride: Int64(scaleStride))
     }
 }

@@ -7,8 +7,9 @@ enum AttentionChecks {
     static func run() {
         var generator = SeededGenerator(seed: 90)
         for shape in shapes {
-            for format in [HeadRows.Format.f32, .f16, .int8] {
-                let sample = AttentionSample(shape, format, using: &generator)
+            // Keys that were rotated anew are in float32 beside narrow values.
+            for (keys, format) in formats {
+                let sample = AttentionSample(shape, format, keys: keys, using: &generator)
                 let exact = sample.exact()
                 #expect(relativeError(sample.blocks(0..<shape.tokens), exact) < 1e-6, "\(shape) \(format)")
                 #expect(relativeError(sample.parts(0..<shape.tokens), exact) < 1e-6, "\(shape) \(format)")
@@ -50,6 +51,10 @@ enum AttentionChecks {
         }
     }
 
+    private static let formats: [(keys: HeadRows.Format, values: HeadRows.Format)] = [
+        (.f32, .f32), (.f16, .f16), (.int8, .int8), (.f32, .f16), (.f32, .int8),
+    ]
+
     private static let shapes = [
         AttentionShape(tokens: 1, past: 0, heads: 1, size: 1, isCausal: true),
         AttentionShape(tokens: 1, past: 500, heads: 4, size: 128, isCausal: true),
@@ -85,15 +90,21 @@ struct AttentionShape {
 /// Random queries, and keys and values of two groups of which the second one is attended to.
 struct AttentionSample {
     let shape: AttentionShape
+    /// Of the values.
     let format: HeadRows.Format
+    let keyFormat: HeadRows.Format
     /// `[tokens, heads * size + 5]`
     var queries: [Float]
     /// `[positions, 2 * size]`, as the format rounds them.
     var keys, values: [Float]
 
-    init(_ shape: AttentionShape, _ format: HeadRows.Format, using generator: inout SeededGenerator) {
+    init(
+        _ shape: AttentionShape, _ format: HeadRows.Format, keys keyFormat: HeadRows.Format? = nil,
+        using generator: inout SeededGenerator
+    ) {
         self.shape = shape
         self.format = format
+        self.keyFormat = keyFormat ?? format
         queries = generator.floats(shape.tokens * (shape.heads * shape.size + 5))
         let count = shape.positions * 2 * shape.size
         (keys, values) = (generator.floats(count), generator.floats(count))
@@ -113,13 +124,13 @@ struct AttentionSample {
     }
 
     /// What the format holds.
-    private func wide(_ x: [Float]) -> [Double] {
+    private func wide(_ x: [Float], _ format: HeadRows.Format) -> [Double] {
         guard format == .int8 else { return x.map(Double.init) }
         let (codes, scales) = encoded(x)
         return codes.indices.map { Double(codes[$0]) * Double(scales[$0 / shape.size]) }
     }
 
-    private func withRows(_ x: [Float], _ body: (HeadRows) -> Void) {
+    private func withRows(_ x: [Float], _ format: HeadRows.Format, _ body: (HeadRows) -> Void) {
         let (size, stride) = (shape.size, 2 * shape.size)
         switch format {
         case .f32:
@@ -150,8 +161,8 @@ struct AttentionSample {
         var output = [Float](repeating: .nan, count: tokens.count * (width + 3))
         output.withUnsafeMutableBufferPointer { output in
             queries.withUnsafeBufferPointer { queries in
-                withRows(keys) { keys in
-                    withRows(values) { values in
+                withRows(keys, keyFormat) { keys in
+                    withRows(values, format) { values in
                         body(
                             AttentionKernel(
                                 keys: keys, values: values, positions: shape.positions,
@@ -190,7 +201,7 @@ struct AttentionSample {
 
     /// The same in double, `[tokens, heads * size]`.
     func exact() -> [Double] {
-        let (keys, values) = (wide(keys), wide(values))
+        let (keys, values) = (wide(keys, keyFormat), wide(values, format))
         let size = shape.size
         var output: [Double] = []
         for token in 0..<shape.tokens {

@@ -334,6 +334,7 @@ typedef enum { CK_KV_F32 = 0, CK_KV_F16 = 1, CK_KV_I8 = 2 } ck_kv_type;
 
 // One head's columns of all positions.
 typedef struct {
+    ck_kv_type type;
     const void *rows;                // position 0; elements have their own alignment
     const float *scales;             // of CK_KV_I8, for position 0
     int64_t stride, scale_stride;    // elements and scales from one position to the next
@@ -341,8 +342,7 @@ typedef struct {
 
 // Queries of the heads that share one head of keys and values: softmax(scale * q k) v over the positions that a query sees.
 typedef struct {
-    ck_kv_type type;
-    ck_kv_rows keys, values;
+    ck_kv_rows keys, values;         // of one type, or keys of CK_KV_F32
     int64_t positions, head_size;
     float scale;
     const float *queries;            // [tokens][heads][head_size], tokens `query_stride` apart
