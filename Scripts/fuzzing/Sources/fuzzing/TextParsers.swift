@@ -33,7 +33,7 @@ private let someTexts = [
 struct SentencePiece: Parser {
     func parse(_ bytes: UnsafeRawBufferPointer) throws(CrayonError) {
         let tokenizer = try SentencePieceTokenizer(model: ByteRegion(copying: bytes))
-        for text in someTexts { _ = tokenizer.decode(tokenizer.encode(text)) }
+        for text in someTexts { _ = try tokenizer.decode(tokenizer.encode(text)) }
     }
 }
 
@@ -55,7 +55,7 @@ struct TokenizerConfiguration: Parser {
             }
         }
         let tokenizer = try files.makeTokenizer()
-        for text in someTexts { _ = tokenizer.decode(tokenizer.encode(text)) }
+        for text in someTexts { _ = try tokenizer.decode(tokenizer.encode(text)) }
     }
 }
 
