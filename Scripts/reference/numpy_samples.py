@@ -8,12 +8,9 @@ same bytes. That NumPy writes such files, `weights_against_torch.py` holds.
 """
 
 import itertools
-import json
 import struct
-import sys
-from pathlib import Path
 
-from sample_archives import SIZES, Member, archive
+from sample_archives import SIZES, Member, archive, write_samples
 
 TYPES = {
     "<f8": "F64", "<f4": "F32", "<f2": "F16", "|V2": "BF16", "<i8": "I64", "<i4": "I32", "<i2": "I16", "|i1": "I8",
@@ -158,16 +155,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
 
 
 def main() -> None:
-    root = Path(__file__).resolve().parents[2] / "Formats" / "samples" / "numpy"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root
-    expectations: dict[str, dict] = {"valid": {}, "invalid": {}}
-    for kind, cases in (("valid", valid()), ("invalid", invalid())):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for name, (content, expected) in cases.items():
-            (folder / kind / name).write_bytes(content)
-            expectations[kind][name] = expected
-    text = json.dumps(expectations, indent=2, ensure_ascii=False)
-    (folder / "expectations.json").write_text(text + "\n", encoding="utf-8")
+    write_samples("numpy", valid(), invalid())
 
 
 if __name__ == "__main__":

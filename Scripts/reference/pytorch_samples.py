@@ -10,15 +10,12 @@ each invalid one a text that Crayon's error must contain. A second run writes th
 import argparse
 import collections
 import datetime
-import json
 import pathlib
 import pickle
 import struct
-import sys
-from pathlib import Path
 from typing import Any
 
-from sample_archives import SIZES, Call, Member, Storage, Tensor, archive, named, pickled
+from sample_archives import SIZES, Call, Member, Storage, Tensor, archive, named, pickled, write_samples
 
 ORDER = Member("archive/byteorder", b"little")
 VERSION = Member("archive/version", b"3\n")
@@ -395,16 +392,7 @@ def invalid() -> dict[str, tuple[bytes, str]]:
 
 
 def main() -> None:
-    root = Path(__file__).resolve().parents[2] / "Formats" / "samples" / "pytorch"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root
-    expectations: dict[str, dict] = {"valid": {}, "invalid": {}}
-    for kind, cases in (("valid", valid()), ("invalid", invalid())):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
-        for name, (content, expected) in cases.items():
-            (folder / kind / name).write_bytes(content)
-            expectations[kind][name] = expected
-    written = json.dumps(expectations, indent=2, ensure_ascii=False)
-    (folder / "expectations.json").write_text(written + "\n", encoding="utf-8")
+    write_samples("pytorch", valid(), invalid())
 
 
 if __name__ == "__main__":

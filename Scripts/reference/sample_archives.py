@@ -2,12 +2,14 @@
 
 import io
 import itertools
+import json
 import pickle
 import struct
 import sys
 import types
 import zlib
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 SIZES = {
@@ -212,3 +214,17 @@ def pickled(value: Any, protocol: int = 2) -> tuple[bytes, dict[str, Storage]]:
     pickler = Pickler(file, protocol)
     pickler.dump(value)
     return file.getvalue(), pickler.storages
+
+
+def write_samples(name: str, valid: dict[str, tuple[bytes, Any]], invalid: dict[str, tuple[bytes, str]]) -> None:
+    """Writes a corpus of `Formats/samples`, or into the folder that the command names: files, and what is expected of each."""
+    root = Path(__file__).resolve().parents[2] / "Formats" / "samples" / name
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root
+    expectations: dict[str, dict] = {"valid": {}, "invalid": {}}
+    for kind, cases in (("valid", valid), ("invalid", invalid)):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        for file, (content, expected) in cases.items():
+            (folder / kind / file).write_bytes(content)
+            expectations[kind][file] = expected
+    text = json.dumps(expectations, indent=2, ensure_ascii=False)
+    (folder / "expectations.json").write_text(text + "\n", encoding="utf-8")

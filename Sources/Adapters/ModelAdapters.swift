@@ -53,14 +53,3 @@ extension Adapter {
             name: set.name, place: model.place, scope: set.scope, input: set.input, modules: modules, files: files)
     }
 }
-
-extension StoredWeight {
-    /// As one tensor: dense as it is, quantized as float32.
-    func tensor(named name: String) -> Tensor {
-        if case .dense(let tensor) = self { return tensor.named(name) }
-        let buffer = ByteBuffer(count: shape.count * MemoryLayout<Float>.stride)
-        let values = buffer.pointer.assumingMemoryBound(to: Float.self)
-        Parallel.forEachRange(of: shape.count, size: 1 << 18) { dequantize(elements: $0, into: values + $0.lowerBound) }
-        return Tensor(name: name, type: .f32, shape: shape, region: buffer.region)
-    }
-}

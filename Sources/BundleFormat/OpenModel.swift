@@ -17,12 +17,12 @@ public func openModel(
 ///
 /// A folder is a checkpoint. A file is a bundle if its name or its metadata says so: the name alone must do,
 /// or one damaged byte could make a bundle pass for something else.
-/// - Throws: `CrayonError` for a file of another name that holds no tensors.
+/// - Throws: `CrayonError` for a file of another name that cannot be read, or is safetensors by its beginning and breaks off.
 public func isBundle(_ path: String) throws(CrayonError) -> Bool {
     var isFolder: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), !isFolder.boolValue else {
         return false
     }
     if path.hasSuffix(".crayon") { return true }
-    return (try openCheckpoint(path) as? SafetensorsFile)?.metadata(BundleNames.version) != nil
+    return try openSafetensors(path)?.metadata(BundleNames.version) != nil
 }

@@ -28,11 +28,16 @@ struct CheckpointFormat: Sendable {
             }),
     ]
 
+    /// Nil for what may be safetensors.
+    static func of(_ file: MappedFile) -> CheckpointFormat? {
+        let bytes = file.whole.buffer
+        return all.first { $0.begins(bytes) }
+    }
+
     /// - Throws: `CrayonError` for a file that follows none of the formats.
     static func open(_ path: String) throws(CrayonError) -> any Checkpoint {
         let file = try MappedFile(path: path)
-        let bytes = file.whole.buffer
-        guard let format = all.first(where: { $0.begins(bytes) }) else { return try SafetensorsFile(mapping: file) }
+        guard let format = of(file) else { return try SafetensorsFile(mapping: file) }
         return try format.open(file)
     }
 

@@ -8,6 +8,13 @@ public func openCheckpoint(_ path: String) throws(CrayonError) -> any Checkpoint
     return try openCheckpoint(folder: FolderFiles(path: path))
 }
 
+/// Opens a file that may be safetensors; nil for one that is of another format by its first bytes, and is not looked at further.
+/// - Throws: `CrayonError` for a file that is neither.
+public func openSafetensors(_ path: String) throws(CrayonError) -> SafetensorsFile? {
+    let file = try MappedFile(path: path)
+    return CheckpointFormat.of(file) == nil ? try SafetensorsFile(mapping: file) : nil
+}
+
 /// The files to look for in a folder, by what the folder is.
 struct CheckpointNames {
     let safetensors: String

@@ -3,7 +3,7 @@ public import Tensors
 
 /// One safetensors file, mapped. Everything the header says is checked once, here, against the file's size;
 /// see `Formats/safetensors.md` for what is accepted and what is refused.
-public struct SafetensorsFile: Checkpoint {
+public struct SafetensorsFile: SingleFileCheckpoint {
     public let place: String
     /// The string pairs of `__metadata__`, in the file's order.
     public let metadata: [(name: String, value: String)]
@@ -56,20 +56,6 @@ public struct SafetensorsFile: Checkpoint {
     public func range(of name: String) -> Range<Int>? {
         header(name).map { $0.offset..<$0.offset + $0.byteCount }
     }
-
-    public func file(of name: String) -> String { place }
-
-    public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
-
-    public func willNeed(_ name: String) {
-        if let entry = header(name) { mapping.willNeed(offset: entry.offset, count: entry.byteCount) }
-    }
-
-    public func dontNeed(_ name: String) {
-        if let entry = header(name) { mapping.dontNeed(offset: entry.offset, count: entry.byteCount) }
-    }
-
-    public func checkUnchanged() throws(CrayonError) { try mapping.checkUnchanged() }
 
     private func header(_ name: String) -> SafetensorsHeader.Entry? { positions[name].map { entries[$0] } }
 }

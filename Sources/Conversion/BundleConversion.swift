@@ -204,12 +204,10 @@ public struct BundleConversion: Sendable {
 
     /// The weight as its source has it quantized, where it stays so.
     private func kept(_ binding: Binding) throws(CrayonError) -> StoredWeight? {
-        guard !options.requantizes, [.nf4, .int8, .source].contains(options.plan.format(of: binding.parameter)) else {
-            return nil
-        }
-        let weight = try binding.weight()
-        if case .dense = weight { return nil }
-        return weight
+        guard binding.entry.keepsCodes, !options.requantizes,
+            [.nf4, .int8, .source].contains(options.plan.format(of: binding.parameter))
+        else { return nil }
+        return try binding.weight()
     }
 
     private func coding(for binding: Binding, place: String) throws(CrayonError) -> BundleCoding {

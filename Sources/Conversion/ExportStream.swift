@@ -61,11 +61,7 @@ struct ExportStream {
         }
         try Parallel.forEachRange(of: tensor.shape.count, size: Self.runElements) { (range) throws(CrayonError) in
             try emit(first: range.lowerBound, count: range.count, progress) { (target) throws(CrayonError) in
-                switch stored {
-                case .nf4(let source): source.dequantize(elements: range, as: tensor.type, into: target)
-                case .int8(let source): source.dequantize(elements: range, as: tensor.type, into: target)
-                case .dense: preconditionFailure("'\(weight.name)' is quantized")
-                }
+                stored.dequantize(elements: range, as: tensor.type, into: target)
             }
         }
     }

@@ -1,7 +1,7 @@
 import CKernels
 
-/// A weight in the 8-bit dynamic map in memory, for products in integers.
-public struct Dynamic8View {
+/// A weight in 8-bit codes in memory, for products in integers. Blocks of scales are multiples of 64; there are 256 levels.
+public struct Dynamic8View: Int16View {
     private let tensor: ck_dynamic8_tensor
 
     /// - Parameter absmax: float32, one for each block; may have any alignment.
@@ -9,9 +9,6 @@ public struct Dynamic8View {
         tensor = ck_dynamic8_tensor(codes: codes, absmax: absmax, block: Int64(blockSize))
     }
 
-    /// As `NF4View.int16Strips`.
-    /// - Parameter levels: 256 of them.
-    /// - Precondition: all columns, `width` and the block size are multiples of 64; at most `Int16Product.largestDepth` columns.
     public func int16Strips(
         width: Int, rows: Range<Int>, columns: Range<Int>, levels: Int16Levels,
         into strips: UnsafeMutablePointer<Int16>, scales: UnsafeMutablePointer<Float>
@@ -25,7 +22,6 @@ public struct Dynamic8View {
         }
     }
 
-    /// As `NF4View.multiply(int16:)`, for rows narrowed for `dynamic8Rows`.
     public func multiply(
         columns: Int, rows: Range<Int>, levels: Int16Levels, int16 q: UnsafePointer<Int16>,
         scales: UnsafePointer<Float>, count: Int, into y: UnsafeMutablePointer<Float>, yStride: Int

@@ -1,4 +1,4 @@
-import Bytes
+public import Bytes
 import CKernels
 public import Tensors
 
@@ -15,6 +15,15 @@ public enum FloatConversion {
         } else {
             ck_to_f32(source, type.kernelType, Int64(count), target)
         }
+    }
+
+    /// All of a tensor as float32: its own bytes where it is that already.
+    /// - Precondition: `tensor.type.isFloat`.
+    public static func widened(_ tensor: Tensor) -> ByteRegion {
+        guard tensor.type != .f32 else { return tensor.region }
+        let wide = ByteBuffer(uninitialized: tensor.shape.count * MemoryLayout<Float>.stride)
+        widen(tensor, elements: 0..<tensor.shape.count, into: wide.pointer.assumingMemoryBound(to: Float.self))
+        return wide.region
     }
 
     /// `count` float32 rounded to F32, F16 or BF16: to nearest, ties to even; too large becomes infinity, a NaN stays one.

@@ -5,9 +5,8 @@ import Tensors
 /// A weight whose products are computed in integers: see `Int16Product`.
 struct Int16Weight: Sendable {
     private enum Form: Sendable {
-        // As they are stored.
-        case nf4(NF4Tensor, Int16Levels)
-        case dynamic8(Int8Tensor, Int16Levels)
+        /// As it is stored.
+        case coded(any Int16Coded, Int16Levels)
         case converted(Int16Conversion)
     }
 
@@ -16,15 +15,14 @@ struct Int16Weight: Sendable {
 
     /// - Returns: nil for a weight that is not quantized, or whose rows are not whole blocks.
     init?(_ weight: StoredWeight) {
+        let coded: any Int16Coded
         switch weight {
-        case .nf4(let tensor):
-            guard let levels = tensor.int16Levels else { return nil }
-            form = .nf4(tensor, levels)
-        case .int8(let tensor):
-            guard let levels = tensor.int16Levels else { return nil }
-            form = .dynamic8(tensor, levels)
+        case .nf4(let tensor): coded = tensor
+        case .int8(let tensor): coded = tensor
         case .dense: return nil
         }
+        guard let levels = coded.int16Levels else { return nil }
+        form = .coded(coded, levels)
         inputs = weight.columns
     }
 
@@ -88,7 +86,7 @@ struct Int16Weight: Sendable {
     /// What bounds the other factor.
     private var largest: Int32 {
         switch form {
-        case .nf4(_, let levels), .dynamic8(_, let levels): levels.largest
+        case .coded(_, let levels): levels.largest
         case .converted: Int16Product.largestOfDense
         }
     }
@@ -103,8 +101,7 @@ struct Int16Weight: Sendable {
 
     private var rowUse: Int16Product.Use {
         switch form {
-        case .nf4: .nf4Rows
-        case .dynamic8: .dynamic8Rows
+        case .coded(let weight, _): type(of: weight).int16RowUse
         case .converted: .strips
         }
     }
@@ -131,11 +128,8 @@ struct Int16Weight: Sendable {
         into y: UnsafeMutablePointer<Float>, _ yStride: Int
     ) {
         switch form {
-        case .nf4(let tensor, let levels):
-            tensor.multiply(
-                rows: rows, levels: levels, int16: q, scales: scales.pointer, count: count, into: y, yStride: yStride)
-        case .dynamic8(let tensor, let levels):
-            tensor.multiply(
+        case .coded(let weight, let levels):
+            weight.multiply(
                 rows: rows, levels: levels, int16: q, scales: scales.pointer, count: count, into: y, yStride: yStride)
         case .converted: preconditionFailure("what lies in strips has no row products")
         }
@@ -162,21 +156,17 @@ struct Int16Weight: Sendable {
         _ rows: Range<Int>, _ columns: Range<Int>, depth: Int, workspace: Workspace,
         _ body: (UnsafePointer<Int16>, UnsafePointer<Float>) -> Void
     ) {
-        if case .converted(let conversion) = form {
-            return conversion.strips.withTile(output: rows.lowerBound, input: columns.lowerBound, body)
-        }
-        let room = StripProduct.elements(outputs: rows.count, depth: depth)
-        workspace.withScratch(room / 2 + room / Int16Product.blockSize) { scratch in
-            let scales = scratch + room / 2
-            scratch.withMemoryRebound(to: Int16.self, capacity: room) { strips in
-                switch form {
-                case .nf4(let tensor, let levels):
-                    tensor.int16Strips(rows: rows, columns: columns, levels: levels, into: strips, scales: scales)
-                case .dynamic8(let tensor, let levels):
-                    tensor.int16Strips(rows: rows, columns: columns, levels: levels, into: strips, scales: scales)
-                case .converted: break
+        switch form {
+        case .converted(let conversion):
+            conversion.strips.withTile(output: rows.lowerBound, input: columns.lowerBound, body)
+        case .coded(let weight, let levels):
+            let room = StripProduct.elements(outputs: rows.count, depth: depth)
+            workspace.withScratch(room / 2 + room / Int16Product.blockSize) { scratch in
+                let scales = scratch + room / 2
+                scratch.withMemoryRebound(to: Int16.self, capacity: room) { strips in
+                    weight.int16Strips(rows: rows, columns: columns, levels: levels, into: strips, scales: scales)
+                    body(strips, scales)
                 }
-                body(strips, scales)
             }
         }
     }

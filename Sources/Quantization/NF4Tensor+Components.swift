@@ -119,12 +119,7 @@ private func require(_ tensor: Tensor, _ type: ElementType, _ place: String) thr
 
 /// Scales are F32; 16-bit ones, which some tools write, are widened.
 private func floatRegion(_ tensor: Tensor, _ place: String) throws(CrayonError) -> ByteRegion {
-    if tensor.type == .f16 || tensor.type == .bf16 {
-        let wide = ByteBuffer(count: tensor.shape.count * 4)
-        FloatConversion.widen(
-            tensor, elements: 0..<tensor.shape.count, into: wide.pointer.assumingMemoryBound(to: Float.self))
-        return wide.region
-    }
+    if tensor.type == .f16 || tensor.type == .bf16 { return FloatConversion.widened(tensor) }
     try require(tensor, .f32, place)
     return tensor.region
 }

@@ -49,6 +49,26 @@ public enum StoredWeight: Sendable {
         }
     }
 
+    /// A run of the flattened elements of a quantized weight, rounded to F32, F16 or BF16.
+    /// - Precondition: the range lies inside the weight, which is not dense.
+    public func dequantize(elements: Range<Int>, as type: ElementType, into target: UnsafeMutableRawPointer) {
+        switch self {
+        case .dense(let tensor): preconditionFailure("'\(tensor.name)' is not quantized")
+        case .nf4(let tensor): tensor.dequantize(elements: elements, as: type, into: target)
+        case .int8(let tensor): tensor.dequantize(elements: elements, as: type, into: target)
+        }
+    }
+
+    /// As one tensor, made on all cores: dense as it is, quantized as numbers of some type.
+    public func tensor(named name: String, as type: ElementType = .f32) -> Tensor {
+        if case .dense(let tensor) = self { return tensor.named(name) }
+        let buffer = ByteBuffer(uninitialized: shape.count * type.byteCount)
+        Parallel.forEachRange(of: shape.count, size: 1 << 18) { range in
+            dequantize(elements: range, as: type, into: buffer.pointer + range.lowerBound * type.byteCount)
+        }
+        return Tensor(name: name, type: type, shape: shape, region: buffer.region)
+    }
+
     /// Rows as float32 `[range.count, columns]`.
     /// - Precondition: the range lies inside `0..<rows`.
     public func dequantizeRows(_ range: Range<Int>, into target: UnsafeMutablePointer<Float>) {

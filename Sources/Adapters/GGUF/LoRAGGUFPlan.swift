@@ -1,6 +1,7 @@
 import Architecture
 import Bytes
 import Checkpoints
+import Quantization
 import Tensors
 
 /// What a LoRA GGUF consists of: the pairs under llama.cpp's names, and its one alpha.

@@ -6,7 +6,7 @@ public import Tensors
 /// `Formats/gguf.md` for what is accepted and what is refused.
 ///
 /// Names and rows are the file's own; `GGUFModel` gives them those of a checkpoint.
-public struct GGUFFile: Checkpoint {
+public struct GGUFFile: SingleFileCheckpoint {
     public let place: String
     /// In the file's order.
     public let metadata: [(name: String, value: GGUFValue)]
@@ -59,24 +59,8 @@ public struct GGUFFile: Checkpoint {
     /// Over the mapped bytes where elements stand by themselves; otherwise dequantized to float32, by every call.
     public func tensor(_ name: String) -> Tensor? { stored(name)?.dense() }
 
-    public func file(of name: String) -> String { place }
-
-    public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
-
-    public func willNeed(_ name: String) {
-        if let entry = header(name) { mapping.willNeed(offset: entry.offset, count: entry.byteCount) }
-    }
-
-    public func dontNeed(_ name: String) {
-        if let entry = header(name) { mapping.dontNeed(offset: entry.offset, count: entry.byteCount) }
-    }
-
-    public func checkUnchanged() throws(CrayonError) {
-        guard mapping.isUnchanged() else {
-            throw CrayonError(
-                .io, in: place, found: "the file changed while it was being read", advice: "Run again when it is whole."
-            )
-        }
+    public func range(of name: String) -> Range<Int>? {
+        header(name).map { $0.offset..<$0.offset + $0.byteCount }
     }
 
     private func header(_ name: String) -> GGUFHeader.Entry? { positions[name].map { entries[$0] } }

@@ -4,7 +4,7 @@ public import Tensors
 /// One array in an `.npy` file, or those of an `.npz` archive, mapped; see `Formats/numpy.md`.
 ///
 /// Arrays are borrowed where they are stored as our tensors are; others are inflated, gathered or swapped when they are asked for.
-public struct NumPyFile: Checkpoint {
+public struct NumPyFile: SingleFileCheckpoint {
     private struct Stored: Sendable {
         let header: NumPyHeader
         /// Of an archive.
@@ -88,20 +88,7 @@ public struct NumPyFile: Checkpoint {
         return stored.header.view.tensor(named: name, over: data)
     }
 
-    public func file(of name: String) -> String { place }
-    public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
-
-    public func willNeed(_ name: String) {
-        guard let range = arrays[name].map(range) else { return }
-        mapping.willNeed(offset: range.lowerBound, count: range.count)
-    }
-
-    public func dontNeed(_ name: String) {
-        guard let range = arrays[name].map(range) else { return }
-        mapping.dontNeed(offset: range.lowerBound, count: range.count)
-    }
-
-    public func checkUnchanged() throws(CrayonError) { try mapping.checkUnchanged() }
+    public func range(of name: String) -> Range<Int>? { arrays[name].map(range) }
 
     /// The bytes of the file that an array is made from.
     private func range(_ stored: Stored) -> Range<Int> {

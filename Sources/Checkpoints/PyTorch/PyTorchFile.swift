@@ -3,7 +3,7 @@ public import Tensors
 
 /// A file of `torch.save`, mapped: a zip archive, or the stream of before PyTorch 1.6. Everything that it says of its tensors is
 /// checked once, here; nothing in it is run. See `Formats/pytorch.md` for what is accepted and what is refused.
-public struct PyTorchFile: Checkpoint {
+public struct PyTorchFile: SingleFileCheckpoint {
     private struct Stored: Sendable {
         let view: StridedView
         let storage: TorchStorage
@@ -131,20 +131,7 @@ public struct PyTorchFile: Checkpoint {
         return stored.view.tensor(named: name, over: try storages.region(stored.storage))
     }
 
-    public func file(of name: String) -> String { place }
-    public var sourceFiles: [SourceFile] { [SourceFile(path: place, byteCount: mapping.count)] }
-
-    public func willNeed(_ name: String) {
-        guard let range = tensors[name].map(range) else { return }
-        mapping.willNeed(offset: range.lowerBound, count: range.count)
-    }
-
-    public func dontNeed(_ name: String) {
-        guard let range = tensors[name].map(range) else { return }
-        mapping.dontNeed(offset: range.lowerBound, count: range.count)
-    }
-
-    public func checkUnchanged() throws(CrayonError) { try mapping.checkUnchanged() }
+    public func range(of name: String) -> Range<Int>? { tensors[name].map(range) }
 
     /// The bytes of the file that a tensor is made from: its own where it is dense, else its whole storage.
     private func range(_ stored: Stored) -> Range<Int> {

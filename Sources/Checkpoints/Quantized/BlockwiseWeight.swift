@@ -19,14 +19,12 @@ struct BlockwiseWeight: QuantizedWeight {
         let (byteCount, offset) = Self.extent(components, in: stored)
         entry = TensorEntry(
             name: name, type: value.sourceType, shape: value.shape, encoding: value.quantType.rawValue,
-            byteCount: byteCount, offset: offset)
+            keepsCodes: true, byteCount: byteCount, offset: offset)
         self.value = value
     }
 
     func tensor() throws(CrayonError) -> Tensor {
-        let target = ByteBuffer(uninitialized: entry.denseByteCount)
-        value.dequantize(elements: 0..<entry.shape.count, as: entry.type, into: target.pointer)
-        return Tensor(name: entry.name, type: entry.type, shape: entry.shape, region: target.region)
+        StoredWeight.nf4(value).tensor(named: entry.name, as: entry.type)
     }
 
     func weight() throws(CrayonError) -> StoredWeight { .nf4(value) }

@@ -40,20 +40,15 @@ struct VectorwiseWeight: QuantizedWeight {
             }
             components.append(formatName)
         }
-        var absmax = scales.region
-        if scales.type != .f32 {
-            let wide = ByteBuffer(count: scales.shape.count * 4)
-            FloatConversion.widen(
-                scales, elements: 0..<scales.shape.count, into: wide.pointer.assumingMemoryBound(to: Float.self))
-            absmax = wide.region
-        }
         value = try Int8Tensor(
-            shape: codes.shape, blockSize: codes.shape.columns, codes: codes.region, absmax: absmax,
+            shape: codes.shape, blockSize: codes.shape.columns, codes: codes.region,
+            absmax: FloatConversion.widened(scales),
             quantType: .linear8, sourceType: .f16, name: name, place: place)
         let (byteCount, offset) = Self.extent(components, in: stored)
         self.components = components
         entry = TensorEntry(
-            name: name, type: .f16, shape: codes.shape, encoding: "LLM.int8", byteCount: byteCount, offset: offset)
+            name: name, type: .f16, shape: codes.shape, encoding: "LLM.int8", keepsCodes: true, byteCount: byteCount,
+            offset: offset)
     }
 
     /// bitsandbytes multiplies by the scale, then by 1/127 in float32, and rounds that.

@@ -44,17 +44,6 @@ struct BundleTensors: Checkpoint {
 
     func tensor(_ name: String) throws(CrayonError) -> Tensor? {
         guard let weight = weights[name], let stored = try bundle.weight(weight.role) else { return nil }
-        if case .dense(let tensor) = stored { return tensor.named(name) }
-        let type = weight.coding.type
-        let buffer = ByteBuffer(uninitialized: stored.shape.count * type.byteCount)
-        Parallel.forEachRange(of: stored.shape.count, size: 1 << 20) { range in
-            let target = buffer.pointer + range.lowerBound * type.byteCount
-            switch stored {
-            case .nf4(let source): source.dequantize(elements: range, as: type, into: target)
-            case .int8(let source): source.dequantize(elements: range, as: type, into: target)
-            case .dense: break
-            }
-        }
-        return Tensor(name: name, type: type, shape: stored.shape, region: buffer.region)
+        return stored.tensor(named: name, as: weight.coding.type)
     }
 }
