@@ -2,15 +2,11 @@ import CrayonKit
 import Foundation
 
 struct JSONText: Parser {
-    let file: InputFile
-    init(_ file: InputFile) { self.file = file }
-
     func parse(_ bytes: UnsafeRawBufferPointer) throws(CrayonError) {
         let value = try JSONValue.parse(bytes, name: "input")
         // What is written reads back as what it was.
-        let text = Array(value.text(style: .compact).utf8)
-        let again = try text.withUnsafeBytes { (bytes) throws(CrayonError) in try JSONValue.parse(bytes, name: "again")
-        }
+        let text = ByteRegion(copying: Array(value.text(style: .compact).utf8))
+        let again = try JSONValue.parse(text, name: "again")
         precondition(again == value)
     }
 }
@@ -33,6 +29,18 @@ private let someTexts = [
 struct SentencePiece: Parser {
     func parse(_ bytes: UnsafeRawBufferPointer) throws(CrayonError) {
         let tokenizer = try SentencePieceTokenizer(model: ByteRegion(copying: bytes))
+        for text in someTexts { _ = try tokenizer.decode(tokenizer.encode(text)) }
+    }
+}
+
+/// tokenizer.json alone: a byte-level vocabulary, and what it makes of some texts.
+struct BytePair: Parser {
+    func parse(_ bytes: UnsafeRawBufferPointer) throws(CrayonError) {
+        let input = ByteRegion(copying: bytes)
+        let files = try TokenizerFiles(place: "input") { (name) throws(CrayonError) in
+            name == "tokenizer.json" ? input : nil
+        }
+        let tokenizer = try files.makeTokenizer()
         for text in someTexts { _ = try tokenizer.decode(tokenizer.encode(text)) }
     }
 }

@@ -48,7 +48,7 @@ struct ShardIndex: Parser {
         index = InputFile("\(self.folder)/model.safetensors.index.json")
         for shard in ["model-00001-of-00002.safetensors", "a.safetensors"] {
             try SafetensorsWriter.write(
-                [Tensor(name: "a", shape: Shape([2]), values: [1, 2])], to: "\(self.folder)/\(shard)")
+                [Tensor(name: "a", shape: Shape([2]), values: [Float](arrayLiteral: 1, 2))], to: "\(self.folder)/\(shard)")
         }
     }
 
@@ -90,7 +90,7 @@ struct ModelFolder: Parser {
         self.folder = "\(folder)/model"
         try FileManager.default.createDirectory(atPath: self.folder, withIntermediateDirectories: true)
         try FileManager.default.copyItem(
-            atPath: Repository.path("Tests/Fixtures/models/llama/model.safetensors"),
+            atPath: Repository.path("Tests/Fixtures/models/llama-bias/model.safetensors"),
             toPath: "\(self.folder)/model.safetensors")
         configuration = InputFile("\(self.folder)/config.json")
     }

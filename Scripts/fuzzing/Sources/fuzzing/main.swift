@@ -12,17 +12,28 @@ private func runDriver(
 
 nonisolated(unsafe) private var parser: (any Parser)?
 
-private func parsers(in folder: String) throws -> [String: any Parser] {
-    let file = InputFile("\(folder)/input")
+/// What makes each parser. Only the chosen one is made, for several put files beside the input.
+private func parsers(in folder: String) -> [String: () throws -> any Parser] {
+    let input = "\(folder)/input"
+    let weights = { Weights(InputFile(input)) }
     return [
-        "safetensors": Weights(file), "pytorch": Weights(file), "numpy": Weights(file), "gguf": Weights(file),
-        "quantized": Weights(file), "bundle": Bundle(file), "json": JSONText(file), "plan": Plan(file),
-        "picture": Picture(), "panoptic-map": PanopticPicture(), "segments": try Segments(file, folder: folder),
-        "sentencepiece": SentencePiece(), "tokenizer-config": try TokenizerConfiguration(),
-        "conversations": ConversationRecords(file), "text-lines": Lines(file),
-        "coco": COCORecords(file, folder: folder),
-        "peft": try AdapterFolder(folder: folder), "index": try ShardIndex(folder: folder),
-        "config": try ModelFolder(folder: folder), "gguf-model": GGUFModel(file),
+        "safetensors": weights, "pytorch": weights, "numpy": weights, "gguf": weights, "quantized": weights,
+        "bundle": { Bundle(InputFile(input)) },
+        "json": { JSONText() },
+        "plan": { Plan(InputFile(input)) },
+        "picture": { Picture() },
+        "panoptic-map": { PanopticPicture() },
+        "segments": { try Segments(InputFile(input), folder: folder) },
+        "sentencepiece": { SentencePiece() },
+        "tokenizer-config": { try TokenizerConfiguration() },
+        "tokenizer-json": { BytePair() },
+        "conversations": { ConversationRecords(InputFile(input)) },
+        "text-lines": { Lines(InputFile(input)) },
+        "coco": { COCORecords(InputFile(input), folder: folder) },
+        "peft": { try AdapterFolder(folder: folder) },
+        "index": { try ShardIndex(folder: folder) },
+        "config": { try ModelFolder(folder: folder) },
+        "gguf-model": { GGUFModel(InputFile(input)) },
     ]
 }
 
@@ -31,13 +42,13 @@ Parallel.threadCount = 1
 let folder =
     "\(FileManager.default.fileExists(atPath: "/dev/shm") ? "/dev/shm" : NSTemporaryDirectory())/crayon-fuzz-\(getpid())"
 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-let known = try parsers(in: folder)
-guard CommandLine.arguments.count > 1, let chosen = known[CommandLine.arguments[1]] else {
+let known = parsers(in: folder)
+guard CommandLine.arguments.count > 1, let make = known[CommandLine.arguments[1]] else {
     print(known.keys.sorted().joined(separator: "\n"))
     try FileManager.default.removeItem(atPath: folder)
     exit(CommandLine.arguments.count > 1 ? 2 : 0)
 }
-parser = chosen
+parser = try make()
 atexit { try? FileManager.default.removeItem(atPath: folder) }
 
 var arguments = ([CommandLine.arguments[0]] + CommandLine.arguments.dropFirst(2)).map { strdup($0) }
