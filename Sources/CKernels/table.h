@@ -39,9 +39,8 @@ typedef struct {
         const void *source, ck_type type, int64_t blocks, uint8_t *codes, float *absmax);
     // target[count] = map[code] * scale; count is even.
     void (*nf4_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
-    // scales[count] = float32(map[codes[i]] * absmax) + offset, both rounded.
-    void (*scales)(
-        const uint8_t *codes, int64_t count, const float *map, float absmax, float offset, float *scales);
+    // As ck_nf4_scales, of a tensor whose scales are coded.
+    void (*scales)(const ck_nf4_tensor *tensor, int64_t first, int64_t count, float *scales);
     // target[count] = map[codes[i]] * scale.
     void (*dynamic8_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
     // The positions 0 ... 65,535 of x * reciprocal in the CPU rule's table.
@@ -61,6 +60,8 @@ typedef struct {
     void (*int16_rows)(
         const float *x, int64_t stride, int64_t rows, int64_t depth, float largest, float limit, ck_int16_order order,
         int16_t *q, int64_t q_stride, float *scales);
+    // A strip of floats [depth][16] as ck_int16_strips has it, with magnitudes of at most `largest`.
+    void (*int16_of_strip)(const float *strip, int64_t depth, float largest, int16_t *q, float *scales);
     // Where values stand for int16_row_products, and for dynamic8_row_products.
     ck_int16_order int16_order, dynamic8_order;
     // 16 outputs at most, codes of neighbouring ones `stride` bytes apart.

@@ -19,5 +19,5 @@
 #include "int16_avx512.h"
 #include "dynamic8_avx512.h"
 #include "loops_table.h"
-#include "dynamic8_vbmi.h"
+#include "vbmi.h"
 #endif
