@@ -163,6 +163,14 @@ extern const float ck_nf4_thresholds[15];
 extern const float ck_nf4_cell_thresholds[32];
 extern const int32_t ck_nf4_cell_codes[32];
 
+// NF4's codes of bfloat16 values as a function of their bits: in a block whose absmax has the mantissa bits m, that of a magnitude
+// depends on how far its bits are below absmax's, and on the sign. Cells of 32 of that distance (capped at 1,023, where all codes
+// are that of 0; thresholds are at least 36 apart), those of negative values behind those of positive ones, hold 16 times the
+// greatest distance for which the code is the cell's first, plus that code, from 15 down for negative values; one less beyond.
+// Exponents do not matter while neither absmax nor its reciprocal is near a limit of float32: see the next two.
+extern uint16_t ck_nf4_bf16_cells[128][64];
+enum { CK_NF4_BF16_LEAST = 27 << 7, CK_NF4_BF16_MOST = (227 << 7) - 1 };
+
 // A block of ck_nf4_quantize: `size` elements whose largest magnitude has these bits, all finite.
 void ck_nf4_quantize_block(
     const float *x, int64_t size, int64_t block, uint32_t largest, uint8_t *codes, float *absmax);
