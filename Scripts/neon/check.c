@@ -127,7 +127,11 @@ static void conversions(void) {
         BOTH_BYTES(nf4_encode, even / 2, t->nf4_encode(x, even, 0.97f, (uint8_t *)to));
         fill_bytes(codes, even);
         BOTH(nf4_decode, even, exact, t->nf4_decode(codes, even, ck_nf4_map, 0.3f, to));
-        BOTH(scales, (int64_t)n, exact, t->scales(codes, (int64_t)n, ck_dynamic_map, 0.7f, 0.1f, to));
+        const float nested[] = {0.7f, 0.2f, 0.3f, 3, 1.5f};
+        const ck_nf4_tensor coded = {
+            .scale_codes = codes, .nested_absmax = nested, .nested_map = ck_dynamic_map, .nested_block = (int64_t)n / 4 + 1,
+            .offset = 0.1f};
+        BOTH(scales, (int64_t)n, exact, t->scales(&coded, 0, (int64_t)n, to));
         BOTH(dynamic8_decode, (int64_t)n, exact, t->dynamic8_decode(codes, (int64_t)n, ck_dynamic_map, 0.7f, to));
         BOTH_BYTES(dynamic8_cells, (int64_t)n * 2, t->dynamic8_cells(x, (int64_t)n, 1.01f, (uint16_t *)to));
         BOTH_BYTES(i8_encode, (int64_t)n, (void)t->i8_encode(x, (int64_t)n, (int8_t *)to));
@@ -247,6 +251,10 @@ static void int16_products(void) {
                 BOTH(int16_product, rows * outputs, rounded,
                      t->int16_product(&view, rows, strips[0], own, outputs, depth, 0.5f, false, to, outputs));
             }
+            fill(y, depth * 16);
+            for (int s = 0; s < 2; s++) tables[s]->int16_of_strip(y, depth - 7, 10000, strips[s], scales[s]);
+            compare_bytes("int16_of_strip", strips[0], strips[1], (depth + 63) / 64 * 64 * 16 * 2);
+            compare("int16_of_strip", scales[0], scales[1], (depth + 63) / 64 * 16, exact);
             BOTH_BYTES(dynamic8_levels, depth * 2, t->dynamic8_levels(codes, depth, levels, (int16_t *)to));
             if (rows > CK_INT16_FEW) continue;
             for (int wide = 0; wide < 2; wide++) {

@@ -12,10 +12,24 @@ static int64_t ceil_log2(int64_t x) {
     return bits;
 }
 
-// Sums a sequence of `size` items of `width` lanes in WAYS interleaved accumulators, each a cascade of
-// LEVELS: a level is emptied into the next every `step` additions, so that numbers of like size meet.
-static void cascade(const float *values, int64_t size, int64_t width, float out[LANES]) {
-    float sums[LEVELS][WAYS][LANES];
+typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+
+static void add_rows(const float *values, int64_t rows, lanes sums[WAYS]) {
+    lanes own[WAYS];
+    memcpy(own, sums, sizeof own);
+    for (int64_t i = 0; i < rows; i++, values += WAYS * LANES)
+        for (int k = 0; k < WAYS; k++) {
+            lanes v;
+            memcpy(&v, values + k * LANES, sizeof v);
+            own[k] += v;
+        }
+    memcpy(sums, own, sizeof own);
+}
+
+// Sums `size` items of LANES in WAYS interleaved accumulators, each a cascade of LEVELS: a level is emptied into the next every
+// `step` additions, so that numbers of like size meet.
+static void cascade(const float *values, int64_t size, float total[LANES]) {
+    lanes sums[LEVELS][WAYS];
     memset(sums, 0, sizeof sums);
     const int64_t rows = size / WAYS;
     int64_t power = ceil_log2(rows) / LEVELS;
@@ -24,41 +38,44 @@ static void cascade(const float *values, int64_t size, int64_t width, float out[
 
     int64_t i = 0;
     while (i + step <= rows) {
-        for (int64_t j = 0; j < step; j++, i++)
-            for (int64_t k = 0; k < WAYS; k++)
-                for (int64_t l = 0; l < width; l++) sums[0][k][l] += values[(i * WAYS + k) * width + l];
+        add_rows(values + i * WAYS * LANES, step, sums[0]);
+        i += step;
         for (int64_t level = 1; level < LEVELS; level++) {
-            for (int64_t k = 0; k < WAYS; k++)
-                for (int64_t l = 0; l < width; l++) {
-                    sums[level][k][l] += sums[level - 1][k][l];
-                    sums[level - 1][k][l] = 0;
-                }
+            for (int k = 0; k < WAYS; k++) {
+                sums[level][k] += sums[level - 1][k];
+                sums[level - 1][k] = (lanes){0};
+            }
             if (i & ((step - 1) << (level * power))) break;
         }
     }
-    for (; i < rows; i++)
-        for (int64_t k = 0; k < WAYS; k++)
-            for (int64_t l = 0; l < width; l++) sums[0][k][l] += values[(i * WAYS + k) * width + l];
-    for (int64_t level = 1; level < LEVELS; level++)
-        for (int64_t k = 0; k < WAYS; k++)
-            for (int64_t l = 0; l < width; l++) sums[0][k][l] += sums[level][k][l];
+    add_rows(values + i * WAYS * LANES, rows - i, sums[0]);
+    for (int level = 1; level < LEVELS; level++)
+        for (int k = 0; k < WAYS; k++) sums[0][k] += sums[level][k];
 
-    for (int64_t item = rows * WAYS; item < size; item++)
-        for (int64_t l = 0; l < width; l++) sums[0][0][l] += values[item * width + l];
-    for (int64_t k = 1; k < WAYS; k++)
-        for (int64_t l = 0; l < width; l++) sums[0][0][l] += sums[0][k][l];
-    memcpy(out, sums[0][0], sizeof sums[0][0]);
+    for (int64_t item = rows * WAYS; item < size; item++) {
+        lanes v;
+        memcpy(&v, values + item * LANES, sizeof v);
+        sums[0][0] += v;
+    }
+    for (int k = 1; k < WAYS; k++) sums[0][0] += sums[0][k];
+    memcpy(total, &sums[0][0], sizeof sums[0][0]);
+}
+
+// The same of fewer than LANES values, which torch takes one by one.
+static float few(const float *values, int64_t count) {
+    float sums[WAYS] = {0};
+    const int64_t whole = count / WAYS * WAYS;
+    for (int64_t i = 0; i < whole; i++) sums[i % WAYS] += values[i];
+    for (int64_t i = whole; i < count; i++) sums[0] += values[i];
+    return sums[0] + sums[1] + sums[2] + sums[3];
 }
 
 float ck_cascade_mean(const float *values, int64_t count) {
-    float lanes[LANES];
-    if (count < LANES) {
-        cascade(values, count, 1, lanes);
-        return lanes[0] / (float)count;
-    }
-    cascade(values, count / LANES, LANES, lanes);
+    if (count < LANES) return few(values, count) / (float)count;
+    float sums[LANES];
+    cascade(values, count / LANES, sums);
     float total = 0;
     for (int64_t i = count / LANES * LANES; i < count; i++) total += values[i];
-    for (int64_t l = 0; l < LANES; l++) total += lanes[l];
+    for (int l = 0; l < LANES; l++) total += sums[l];
     return total / (float)count;
 }
