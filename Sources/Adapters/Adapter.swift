@@ -28,11 +28,14 @@ public struct Adapter: Sendable {
     public var files: [AuxiliaryFile]
     /// Whether its files promise a pair at a module of the base; nil where they name no modules but by the pairs.
     public var promises: (@Sendable (_ path: String) -> Bool)?
+    /// Throws a `CrayonError` that names a file that has changed since the adapter was opened: asked by who has used its numbers.
+    public let checkUnchanged: @Sendable () throws(CrayonError) -> Void
 
     public init(
         name: String, place: String, scope: LowRankSet.Scope = .all, input: LowRankSet.Input = .hidden,
         modules: [AdapterModule], replacements: [AdapterReplacement] = [], baseName: String? = nil,
-        files: [AuxiliaryFile] = [], promises: (@Sendable (_ path: String) -> Bool)? = nil
+        files: [AuxiliaryFile] = [], promises: (@Sendable (_ path: String) -> Bool)? = nil,
+        checkUnchanged: @escaping @Sendable () throws(CrayonError) -> Void = { () throws(CrayonError) in }
     ) {
         self.name = name
         self.place = place
@@ -43,6 +46,7 @@ public struct Adapter: Sendable {
         self.baseName = baseName
         self.files = files
         self.promises = promises
+        self.checkUnchanged = checkUnchanged
     }
 
     /// Why the pairs are no change of the weight that they lie beside; nil where they are one.

@@ -17,6 +17,8 @@ public protocol BaseModel: Sendable {
     /// A weight by its name.
     /// - Throws: `CrayonError` for a name that is not there, a damaged one, or components that do not fit each other.
     func stored(_ name: String) throws(CrayonError) -> StoredWeight
+    /// - Throws: `CrayonError` naming a file that has changed since it was opened.
+    func checkUnchanged() throws(CrayonError)
 }
 
 /// A weight of a base, without its bytes.
@@ -48,6 +50,9 @@ public struct BaseWeight: Sendable, Hashable {
 }
 
 extension BaseModel {
+    /// For a base in memory, which nobody else can change.
+    public func checkUnchanged() throws(CrayonError) {}
+
     /// Matrices by the paths of their modules, with the names that an adapter for the backbone alone has for them
     /// (`Layout.plainModule`).
     var modules: [String: BaseWeight] {

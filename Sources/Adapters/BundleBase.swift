@@ -33,6 +33,7 @@ public struct BundleBase: BaseModel {
 
     public var place: String { bundle.place }
     public var sourcePaths: [String] { [bundle.place] }
+    public func checkUnchanged() throws(CrayonError) { try bundle.checkUnchanged() }
 
     public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
         guard let role = roles[name], let weight = try bundle.weight(role) else {

@@ -52,6 +52,7 @@ public struct CheckpointBase: BaseModel {
     }
 
     public var sourcePaths: [String] { checkpoint.sourceFiles.map(\.path) }
+    public func checkUnchanged() throws(CrayonError) { try checkpoint.checkUnchanged() }
 
     public func stored(_ name: String) throws(CrayonError) -> StoredWeight {
         if quantized.contains(name) {

@@ -50,6 +50,7 @@ extension Adapter {
             AuxiliaryFile(name: String($0.name.dropFirst(prefix.count)), region: $0.region)
         }
         self.init(
-            name: set.name, place: model.place, scope: set.scope, input: set.input, modules: modules, files: files)
+            name: set.name, place: model.place, scope: set.scope, input: set.input, modules: modules, files: files,
+            checkUnchanged: { () throws(CrayonError) in try model.checkUnchanged() })
     }
 }

@@ -45,6 +45,8 @@ public struct BundleReader: ModelSource {
 
     public var configuration: ModelConfiguration { manifest.model }
 
+    public func checkUnchanged() throws(CrayonError) { try safetensors.checkUnchanged() }
+
     /// The digest that the header states and that was checked at open: with the tensors' digests in it, it stands for the file.
     public var digest: String { safetensors.metadata(BundleNames.digest) ?? "" }
 

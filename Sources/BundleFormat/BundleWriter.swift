@@ -155,7 +155,7 @@ public final class BundleWriter {
     /// - Precondition: the last weight that was begun has been written in full.
     public func seal() throws(CrayonError) -> Progress {
         if currentCount > 0 { try close() }
-        file.flush()
+        try file.flush()
         return Progress(
             sizes: sizes, digests: sizes.indices.map { manifest.digests[plan.items[$0].name] ?? "" },
             quantStates: quantStates.mapValues { String(decoding: $0, as: UTF8.self) })

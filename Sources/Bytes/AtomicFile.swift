@@ -111,7 +111,10 @@ public final class AtomicFile: @unchecked Sendable {
 
     /// Waits until everything written so far is on disk, so that `commit` has little left to wait for.
     /// For a thread that does nothing but write.
-    public func flush() { fdatasync(descriptor) }
+    /// - Throws: `CrayonError` for a disk that fails, which the operating system says once: `commit` would not hear of it.
+    public func flush() throws(CrayonError) {
+        guard fdatasync(descriptor) == 0 else { throw .system(errno, in: path, while: "syncing to disk") }
+    }
 
     /// Reads back what was written, for digests of ranges that were filled out of order.
     public func read(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) throws(CrayonError) {

@@ -80,7 +80,8 @@ public final class MappedFile: Sendable {
     public func checkUnchanged() throws(CrayonError) {
         guard isUnchanged() else {
             throw CrayonError(
-                .io, in: path, found: "the file changed while it was being read", advice: "Run again when it is whole.")
+                .mismatch, in: path, found: "the file changed while it was being read",
+                advice: "Run again when it is whole.")
         }
     }
 

@@ -17,10 +17,11 @@ enum PartialFile {
         while true {
             let digits = String(UInt32.random(in: .min ... .max), radix: 16)
             let temporary = "\(folder)/\(prefix(name))\(getpid())-\(digits)"
-            Interruption.unlinkOnSignal(temporary)
-            let descriptor = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+            let (descriptor, code) = Interruption.making(temporary) {
+                let descriptor = open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o644)
+                return (descriptor, errno)
+            }
             guard descriptor >= 0 else {
-                let code = errno
                 Interruption.forget(temporary)
                 if code == EEXIST { continue }
                 throw .system(code, in: path, while: "creating a file beside it")

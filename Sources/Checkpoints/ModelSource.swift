@@ -14,10 +14,15 @@ public protocol ModelSource: Sendable {
     func deferredWeight(_ role: Role) throws(CrayonError) -> DeferredTensor?
     /// The small files that belong to a model: tokenizer, configuration files of the source.
     var files: [AuxiliaryFile] { get }
+    /// - Throws: `CrayonError` naming a file that has changed since it was opened.
+    func checkUnchanged() throws(CrayonError)
 }
 
 extension ModelSource {
     public func deferredWeight(_ role: Role) throws(CrayonError) -> DeferredTensor? { nil }
+
+    /// For a model in memory, which nobody else can change.
+    public func checkUnchanged() throws(CrayonError) {}
 
     /// - Returns: the file of that name; nil when the model carries none.
     public func file(_ name: String) -> AuxiliaryFile? { files.first { $0.name == name } }

@@ -121,8 +121,8 @@ public final class SafetensorsWriter: Sendable {
         remaining.subtract(place.count, ordering: .relaxed)
     }
 
-    /// Asks the operating system to start writing to disk; see `AtomicFile.flush`.
-    public func flush() { file.flush() }
+    /// Waits until everything written so far is on disk; see `AtomicFile.flush`.
+    public func flush() throws(CrayonError) { try file.flush() }
 
     /// Makes the file durable and visible.
     /// - Precondition: every byte of every tensor has been written, once.

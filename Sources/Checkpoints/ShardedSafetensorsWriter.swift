@@ -22,6 +22,8 @@ public final class ShardedSafetensorsWriter: Sendable {
     private let indexPath: String
     /// Files of an earlier checkpoint.
     private let replaced: [String]
+    /// Kept, since its lock goes with it.
+    private let owner: OutputFolder
 
     /// - Parameters:
     ///   - folder: created where it is not there; must not hold a checkpoint already.
@@ -29,13 +31,16 @@ public final class ShardedSafetensorsWriter: Sendable {
     ///   - shardLimit: most bytes of tensors in one shard.
     ///   - overwrites: a checkpoint that is already in the folder is replaced.
     ///   - kept: the folder that shards lie in before `commit`, to be found again by a run that goes on.
+    ///   - owner: what has made and locked the folder, or one around it; nil where nothing has.
+    /// - Throws: `CrayonError` when the folder cannot be made, holds a checkpoint, or another run writes into it.
     public init(
         folder: String, baseName: String = "model", declarations: [SafetensorsWriter.Declaration],
         shardLimit: Int = 5_000_000_000, metadata: [(name: String, value: String)] = [("format", "pt")],
-        overwrites: Bool = false, keptIn kept: String? = nil
+        overwrites: Bool = false, keptIn kept: String? = nil, in owner: OutputFolder? = nil
     ) throws(CrayonError) {
         precondition(shardLimit > 0)
-        replaced = try Self.prepare(folder, baseName: baseName, overwrites: overwrites)
+        self.owner = if let owner { owner } else { try OutputFolder(folder) }
+        replaced = try Self.earlier(in: folder, baseName: baseName, overwrites: overwrites)
         var shards: [[SafetensorsWriter.Declaration]] = [[]]
         var filled = 0
         var total = 0
@@ -106,8 +111,8 @@ public final class ShardedSafetensorsWriter: Sendable {
     }
 
     /// Waits until everything written so far is on disk.
-    public func flush() {
-        for writer in writers { writer.flush() }
+    public func flush() throws(CrayonError) {
+        for writer in writers { try writer.flush() }
     }
 
     /// The files that `commit` brings into place.
@@ -132,10 +137,7 @@ public final class ShardedSafetensorsWriter: Sendable {
     }
 
     /// - Returns: the paths of an earlier checkpoint's files.
-    private static func prepare(_ folder: String, baseName: String, overwrites: Bool) throws(CrayonError) -> [String] {
-        if mkdir(folder, 0o755) != 0, errno != EEXIST {
-            throw .system(errno, in: folder, while: "creating the folder")
-        }
+    private static func earlier(in folder: String, baseName: String, overwrites: Bool) throws(CrayonError) -> [String] {
         let files = try FolderFiles(path: folder)
         // Shards of two exports in one folder cannot be told apart.
         let present = files.names(endingIn: ".safetensors") + files.names(endingIn: ".safetensors.index.json")

@@ -46,6 +46,8 @@ public struct BundleConversion: Sendable {
     public struct WeightTransform: Sendable {
         /// The weight as it shall be converted, of the same type and shape; nil where it stays.
         let apply: @Sendable (Binding) throws(CrayonError) -> Tensor?
+        /// Throws when what weights were made from has changed meanwhile.
+        let check: @Sendable () throws(CrayonError) -> Void
         /// The step for the history when all is done.
         let step: @Sendable () -> BundleStep
         /// A step that is no shorter, to reserve its room.
@@ -53,10 +55,12 @@ public struct BundleConversion: Sendable {
 
         public init(
             announced: BundleStep, apply: @escaping @Sendable (Binding) throws(CrayonError) -> Tensor?,
+            check: @escaping @Sendable () throws(CrayonError) -> Void = { () throws(CrayonError) in },
             step: @escaping @Sendable () -> BundleStep
         ) {
             self.announced = announced
             self.apply = apply
+            self.check = check
             self.step = step
         }
     }
@@ -133,7 +137,8 @@ public struct BundleConversion: Sendable {
         }
         report(Progress(stage: .syncing, tensor: "", done: 0, total: 1))
         let sources = try digests.finish()
-        for origin in model.origins { try origin.checkpoint?.checkUnchanged() }
+        try model.checkUnchanged()
+        try options.transform?.check()
         return try writer.finish(
             history: history(sources, options.transform?.step()),
             measure: probes.isEmpty ? nil : { (reader) throws(CrayonError) in try measure(probes, on: reader) })

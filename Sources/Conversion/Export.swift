@@ -52,7 +52,8 @@ public struct Export: Sendable {
                 try ShardedSafetensorsWriter(
                     folder: output.path(part.path), baseName: part.baseName,
                     declarations: part.tensors.map(\.declaration),
-                    shardLimit: part.isSharded ? options.shardLimit : .max, overwrites: options.overwrites))
+                    shardLimit: part.isSharded ? options.shardLimit : .max, overwrites: options.overwrites,
+                    in: output.root))
         }
         let total = plan.byteCount
         let done = Atomic<Int>(0)
@@ -64,6 +65,7 @@ public struct Export: Sendable {
                 }
             }
         }
+        try bundle.checkUnchanged()
         for file in plan.files { try AtomicFile.write(file.bytes, to: output.path(file.name)) }
         // The main folder is the plan's first: a folder that has it is whole.
         for writer in writers.reversed() { try writer.commit() }

@@ -68,12 +68,14 @@ public struct AnswerSheet: Codable, Sendable {
                 onAnswer(answer, statistics.answers)
             }
         } catch let error as CrayonError {
+            try source.checkUnchanged()
             throw error
         } catch {
             throw CrayonError(.io, in: questions.path, found: "\(error)")
         }
         statistics.decodingSteps = generator.decodingPasses
         statistics.decodingSeconds = generator.decodingSeconds
+        try source.checkUnchanged()
         model = source.place
         answers = found.compactMap(\.self)
         rates = Self.rates(of: answers)

@@ -16,7 +16,8 @@ struct Crayon: ParsableCommand {
               crayon run model.crayon --image photo.jpg --panoptic photo.png \\
                 --segments photo.json "What is in the box [0.1, 0.2, 0.5, 0.6]?"
 
-            Exit codes: 0 done, 1 something did not hold (verify, repair), 2 could not run.
+            Exit codes: 0 done, 1 something did not hold (verify, repair), 2 could not run; a signal ends it by itself \
+            (130 in a shell for Ctrl-C).
             """,
         version: Producer.version,
         subcommands: [

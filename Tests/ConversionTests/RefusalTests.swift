@@ -103,7 +103,7 @@ private let fixtures = URL(filePath: #filePath).deletingLastPathComponent().dele
                     try? handle.close()
                 }
             }
-            #expect(error?.code == .io && error?.place == file)
+            #expect(error?.code == .mismatch && error?.place == file)
             #expect(error?.found.contains("changed") == true)
             #expect(try Set(contents(of: folder).keys) == ["config.json", "model.safetensors"])
         }

@@ -28,6 +28,8 @@ public struct BundleRewrite: Sendable {
     /// Recorded answers are the base's: they go where the new model is another.
     public var keepsProbes = true
     private var entries: [Entry]
+    /// Of what the new weights are made from, asked when all are written.
+    private var checks: [@Sendable () throws(CrayonError) -> Void] = []
 
     public init(_ base: BundleReader) {
         self.base = base
@@ -42,6 +44,10 @@ public struct BundleRewrite: Sendable {
     }
 
     public var weights: [BundleWeight] { entries.map(\.weight) }
+
+    /// Has the rewriting fail when what new weights are made from has changed by the time that they are written.
+    /// - Parameter check: throws a `CrayonError` that names the file.
+    public mutating func reads(_ check: @escaping @Sendable () throws(CrayonError) -> Void) { checks.append(check) }
 
     public mutating func removeWeights(where isRemoved: (BundleWeight) -> Bool) {
         entries.removeAll { isRemoved($0.weight) }
@@ -112,6 +118,8 @@ public struct BundleRewrite: Sendable {
             throw error
         }
         progress("", total, total)
+        try base.checkUnchanged()
+        for check in checks { try check() }
         return try writer.finish(
             history: history(step, journal.measures),
             measure: { (reader) throws(CrayonError) in

@@ -33,6 +33,7 @@ extension BundleRewrite {
             set(weight) { () throws(CrayonError) in (.dense(try factor.tensor()), [:]) }
         }
         files += plan.files
+        reads(adapter.checkUnchanged)
         if isActive { keepsProbes = false }
     }
 

@@ -41,7 +41,10 @@ public enum AdapterCombination {
         }
         return Adapter(
             name: name, place: first.place, scope: first.scope, input: first.input, modules: modules,
-            baseName: first.baseName)
+            baseName: first.baseName,
+            checkUnchanged: { () throws(CrayonError) in
+                for (adapter, _) in adapters { try adapter.checkUnchanged() }
+            })
     }
 
     /// One adapter's pair at a module.

@@ -97,6 +97,8 @@ public struct Extraction: Sendable {
                 }
                 report.leftOut.append(.init(name: weight.name, deltaRatio: ratio))
             }
+            try base.checkUnchanged()
+            try tuned.checkUnchanged()
         } catch {
             // What is finished stays for --resume, unless the input itself is at fault.
             if error.code != .io { spool.remove() }

@@ -44,6 +44,8 @@ public enum LoRAGGUF {
             if pair.factor != 1 { b.scale(by: pair.factor) }
             try writer.write(b, of: pair.name + ".lora_b", as: type, at: path)
         }
+        try adapter.checkUnchanged()
+        try model.checkUnchanged()
         try writer.commit()
     }
 }

@@ -99,7 +99,6 @@ public struct AdapterMerge: Sendable {
         }
         let resume = try ResumeFolder(
             output: output, fingerprint: fingerprint(), resumes: options.resumes, stride: options.recordStride)
-        let isNew = access(output, F_OK) != 0
         do throws(CrayonError) {
             var report: MergeReport
             if let bundle = (base as? BundleBase)?.bundle {
@@ -116,9 +115,7 @@ public struct AdapterMerge: Sendable {
             return warned(report)
         } catch {
             // A full disk may be freed; whatever else failed would fail again.
-            if error.code != .io { resume.remove() }
-            // The folder of a checkpoint, with nothing in it: weights are put there when all are done.
-            if isNew { rmdir(output) }
+            if error.code != .io || resume.finished.isEmpty { resume.remove() }
             throw error
         }
     }
@@ -133,6 +130,13 @@ public struct AdapterMerge: Sendable {
                     + "\(WeightMerge.percent(worst.retained)): --source, --rounding keep or beside retain it")
         }
         return report
+    }
+
+    /// That what the weights were made from is what was opened.
+    func checkUnchanged() throws(CrayonError) {
+        try base.checkUnchanged()
+        try options.source?.checkUnchanged()
+        try adapter.checkUnchanged()
     }
 
     /// What a bundle's history says of the merge.

@@ -21,6 +21,7 @@ struct BundleMerge {
                 advice: "Merge into a bundle, then 'crayon export' it.")
         }
         var rewrite = BundleRewrite(bundle)
+        rewrite.reads { [merge] () throws(CrayonError) in try merge.checkUnchanged() }
         var report = MergeReport(base: bundle.place, output: output, adapters: merge.names)
         for set in merge.ownSets { try rewrite.removeSet(set) }
         // A set that acted acts on: the answers are the same but for rounding.

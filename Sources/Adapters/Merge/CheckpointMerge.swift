@@ -66,7 +66,7 @@ struct CheckpointMerge {
             throw error
         }
         progress(AdapterMerge.Progress(tensor: "", done: total, total: total))
-        try checkpoint.checkUnchanged()
+        try merge.checkUnchanged()
         report.layers = journal.layers
         report.replaced = plan.works.compactMap { if case .pair = $0.kind { nil } else { $0.weight.name } }
         for file in small { try AtomicFile.write(file.bytes, to: "\(output)/\(file.name)") }
@@ -234,8 +234,8 @@ private final class CheckpointJournal: @unchecked Sendable {
     ) throws(CrayonError) {
         if let layer { layers.append(layer) }
         bytesWritten += bytes
-        try journal.didWrite(index, bytesWritten: bytesWritten, isLast: isLast) {
-            writer.flush()
+        try journal.didWrite(index, bytesWritten: bytesWritten, isLast: isLast) { () throws(CrayonError) in
+            try writer.flush()
             let saved = layers[savedLayers...].map { layer in
                 var object = JSONObject(["name": .string(layer.name)])
                 for name in MergedLayer.measureNames { object[name] = .double(layer.measures[name] ?? 0) }

@@ -68,6 +68,8 @@ struct ConversionMerge {
                 guard case .dense(let tensor) = stored else { preconditionFailure("cast to the base's type") }
                 return tensor
             }
+        } check: { [merge] () throws(CrayonError) in
+            try merge.checkUnchanged()
         } step: {
             var done = step
             done.measures = Dictionary(uniqueKeysWithValues: layers.withLock { $0 }.map { ($0.name, $0.measures) })

@@ -21,7 +21,8 @@ extension PEFTFolder {
         let configuration = try configuration(of: adapter, baseName: baseName)
         let items = try items(of: adapter, configuration)
         let root = folder.count > 1 && folder.hasSuffix("/") ? String(folder.dropLast()) : folder
-        let created = try prepare(root, overwrites: overwrites)
+        if !overwrites { try checkVacant(root) }
+        let output = try OutputFolder(root, makesParents: true)
         do throws(CrayonError) {
             let writer = try SafetensorsWriter(
                 path: "\(root)/\(PEFTFiles.weightsName)", declarations: items.map(\.declaration))
@@ -33,6 +34,7 @@ extension PEFTFolder {
                 done += item.declaration.byteCount
                 progress?(item.declaration.name, done, total)
             }
+            try adapter.checkUnchanged()
             try AtomicFile.write(Array(configuration.text.utf8), to: "\(root)/\(PEFTConfiguration.fileName)")
             if let card = adapter.files.first(where: { $0.name == PEFTFiles.modelCardName }) {
                 try AtomicFile.write(card.region.array, to: "\(root)/\(PEFTFiles.modelCardName)")
@@ -40,7 +42,7 @@ extension PEFTFolder {
             // A folder that has its tensors is whole.
             try writer.commit()
         } catch {
-            if created { rmdir(root) }
+            output.removeIfEmpty()
             throw error
         }
     }
@@ -107,14 +109,6 @@ extension PEFTFolder {
                 .usage, in: "\(folder)/\(name)", found: "a file that is already there",
                 expected: "a new or empty folder", advice: "Name another folder, or give --overwrite.")
         }
-    }
-
-    /// - Returns: whether the folder was made.
-    private static func prepare(_ folder: String, overwrites: Bool) throws(CrayonError) -> Bool {
-        if !overwrites { try checkVacant(folder) }
-        guard !FileManager.default.fileExists(atPath: folder) else { return false }
-        try Folder.make(folder)
-        return true
     }
 }
 

@@ -42,7 +42,8 @@ public enum PEFTFolder {
             name: name ?? Self.name(of: path), place: path, scope: restriction?.positions == "image" ? .image : .all,
             input: restriction?.input == "crayon" ? .crayon : .hidden, modules: try reading.modules(),
             replacements: reading.replacements, baseName: configuration.baseModelName, files: small,
-            promises: { configuration.targets($0) })
+            promises: { configuration.targets($0) },
+            checkUnchanged: { () throws(CrayonError) in try files.checkpoint.checkUnchanged() })
     }
 
     /// The last part of the path that says something.

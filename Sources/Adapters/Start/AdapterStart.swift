@@ -49,6 +49,7 @@ public struct AdapterStart: Sendable {
             bundle: bundle.place, source: source?.place, output: output, method: options.method.rawValue)
         do throws(CrayonError) {
             var rewrite = BundleRewrite(bundle)
+            if let source { rewrite.reads { () throws(CrayonError) in try source.checkUnchanged() } }
             let spool = StartSpool(folder: folder)
             var pairs: [AdapterModule] = []
             for (index, module) in modules.enumerated() {

@@ -9,6 +9,8 @@ final class ConversionOutput {
     private let target: TensorConversion.Target
     private let overwrites: Bool
     private let wasThere: Bool
+    /// From `sink` on, for a folder.
+    private var folder: OutputFolder?
     /// The files with tensors, in a folder.
     private(set) var weightNames: [String] = []
 
@@ -54,13 +56,14 @@ final class ConversionOutput {
         _ declarations: [SafetensorsWriter.Declaration], shardLimit: Int
     ) throws(CrayonError) -> any TensorSink {
         if isFile { return try writer(path, declarations) }
-        if mkdir(path, 0o755) != 0, errno != EEXIST { throw .system(errno, in: path, while: "creating the folder") }
+        let folder = try OutputFolder(path)
+        self.folder = folder
         guard target == .safetensors else {
             weightNames = [target.fileName]
             return try writer("\(path)/\(target.fileName)", declarations)
         }
         let writer = try ShardedSafetensorsWriter(
-            folder: path, declarations: declarations, shardLimit: shardLimit, overwrites: overwrites)
+            folder: path, declarations: declarations, shardLimit: shardLimit, overwrites: overwrites, in: folder)
         weightNames = writer.paths.map { Folder.lastPart(of: $0) }
         return writer
     }
@@ -77,9 +80,7 @@ final class ConversionOutput {
     }
 
     /// Takes the folder away again if it was made here and nothing has come into it.
-    func removeIfEmpty() {
-        if !isFile, !wasThere { rmdir(path) }
-    }
+    func removeIfEmpty() { folder?.removeIfEmpty() }
 
     static func isThere(_ path: String) -> CrayonError {
         CrayonError(

@@ -61,6 +61,7 @@ public struct GGUFExport: Sendable {
                 progress?(ExportProgress(tensor: tensor.name, doneBytes: now, totalBytes: total))
             }
         }
+        try model.checkUnchanged()
         try writer.commit()
         return ExportReport(
             folder: Folder.of(path), files: [Folder.lastPart(of: path)], tensorCount: plan.tensors.count,

@@ -8,7 +8,7 @@ import Tensors
 /// The folder that a generic checkpoint goes to: one file or shards, whose tensors follow from the plan.
 final class GenericFolder {
     private let folder: String
-    private let wasThere: Bool
+    private let output: OutputFolder
     private var shards: [LateSafetensorsWriter] = []
     private var shardOf: [String: Int] = [:]
     private var weightMap: [(name: String, file: String)] = []
@@ -22,8 +22,7 @@ final class GenericFolder {
     /// - Throws: `CrayonError` when the folder holds a model, or cannot be made.
     init(_ folder: String, plan: GenericPlan, options: GenericQuantization.Options) throws(CrayonError) {
         self.folder = folder
-        wasThere = FileManager.default.fileExists(atPath: folder)
-        if mkdir(folder, 0o755) != 0, errno != EEXIST { throw .system(errno, in: folder, while: "creating the folder") }
+        output = try OutputFolder(folder)
         let present = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         let model = present.filter { name in
             name == "config.json"
@@ -101,7 +100,7 @@ final class GenericFolder {
     /// Takes the folder away again if it was made here and nothing has come into it.
     func removeIfEmpty() {
         shards = []
-        if !wasThere { rmdir(folder) }
+        output.removeIfEmpty()
     }
 
     private static func stateName(_ name: String) -> String { name + NF4Tensor.Component.quantState.rawValue }

@@ -81,7 +81,8 @@ extension TrainingCheckpoint {
         let partial = "\(run)/.\(name).partial"
         let final = "\(run)/\(name)"
         Self.remove(partial)
-        guard mkdir(partial, 0o755) == 0 else { throw .system(errno, in: partial, while: "creating the folder") }
+        let unfinished = try UnfinishedFolder(partial, files: [Self.learnedFile, Self.optimizerFile, Self.stateFile])
+        defer { withExtendedLifetime(unfinished) {} }
         do throws(CrayonError) {
             let values = learned.tensors.map { $0.value.tensor(named: $0.role.rawValue, shape: $0.shape) }
             try SafetensorsWriter.write(values, to: "\(partial)/\(Self.learnedFile)")

@@ -86,6 +86,7 @@ public struct StageModel: ModelSource {
 
     public var place: String { base.place }
     public var files: [AuxiliaryFile] { base.files }
+    public func checkUnchanged() throws(CrayonError) { try base.checkUnchanged() }
 
     public func weight(_ role: Role) throws(CrayonError) -> StoredWeight? {
         if let weight = fresh[role] { return weight }

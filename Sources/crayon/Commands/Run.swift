@@ -90,20 +90,26 @@ struct Run: ParsableCommand {
         let chat = try ChatSession(source: source, options: parts.options(.int16), template: try parts.promptTemplate())
         if stats { Output.note("model ready after \(Format.duration(tenths: ContinuousClock.now - start))") }
         if let question {
-            try ask(question, pictures: pictures, chat)
+            try ask(question, pictures: pictures, chat, source)
         } else {
             while let line = readLine(strippingNewline: true) {
                 if line.isEmpty { continue }
-                try ask(line, pictures: pictures, chat)
+                try ask(line, pictures: pictures, chat, source)
                 pictures = []
             }
         }
     }
 
-    private func ask(_ question: String, pictures: [Picture], _ chat: ChatSession) throws {
-        let answer = try chat.ask(question, pictures: pictures, options: generation.options) { piece in
-            if !common.json { Output.print(piece, terminator: "") }
+    private func ask(_ question: String, pictures: [Picture], _ chat: ChatSession, _ source: any ModelSource) throws {
+        let asked = Result {
+            try chat.ask(question, pictures: pictures, options: generation.options) { piece in
+                if !common.json { Output.print(piece, terminator: "") }
+            }
         }
+        // Weights are used where they lie in the file: an answer from others than those that were opened is none, and an error of
+        // theirs is no error of the model's.
+        try source.checkUnchanged()
+        let answer = try asked.get()
         if common.json {
             Output.print(try Output.json(AnswerOutput(question: question, answer)))
         } else {
