@@ -187,7 +187,7 @@ let package = Package(
             "Conversion",
             [
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
-                "Tensors",
+                "Tensors", "Tokenization",
             ]),
         tests(
             "Adapters",
