@@ -112,7 +112,8 @@ let package = Package(
             "Training",
             [
                 "Bytes", "JSON", "Tensors", "Kernels", "Architecture", "Quantization", "Checkpoints", "BundleFormat",
-                "Tokenization", "Plots", "Collectives", "Models", "Inference", "Datasets", "Evaluation", "Adapters",
+                "Tokenization", "Plots", "Collectives", "Layers", "Models", "Inference", "Datasets", "Evaluation",
+                "Adapters",
             ]),
         layer(
             "Verification",
@@ -201,7 +202,7 @@ let package = Package(
             ["Architecture", "BundleFormat", "Bytes", "Checkpoints", "Conversion", "Models", "Quantization", "Tensors"]),
         tests(
             "Training",
-            ["Architecture", "Bytes", "Checkpoints", "Collectives", "JSON", "Kernels", "Models", "Tensors"],
+            ["Architecture", "Bytes", "Checkpoints", "Collectives", "JSON", "Kernels", "Layers", "Models", "Tensors"],
             fixtures: true
         ),
         tests(

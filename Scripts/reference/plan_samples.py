@@ -14,8 +14,8 @@ DEFAULTS = {
     "stage": None, "learns": None, "sets": [], "active_sets": None, "crayon": True, "rate": 1e-4, "final_rate": 1e-6,
     "schedule": "cosine", "warmup_updates": 0, "sequences": 16, "batch_size": 1, "epochs": 1.0, "max_length": None,
     "optimizer": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.0, "decays_vectors": False,
-    "clip_norm": 1.0, "dropout": 0.0, "recomputed_blocks": 1, "seed": 0, "most_skipped": 5, "evaluate_every": None,
-    "sample_every": None, "checkpoint_every": None, "kept_checkpoints": 2,
+    "clip_norm": 1.0, "dropout": 0.0, "recomputed_blocks": 1, "arithmetic": "int16", "seed": 0, "most_skipped": 5,
+    "evaluate_every": None, "sample_every": None, "checkpoint_every": None, "kept_checkpoints": 2,
 }  # fmt: skip
 SHORT = {"stage": "short", "learns": [{"part": "crayon"}]}
 SET = {"name": "object", "rank": 64, "alpha": 64.0, "rslora": False, "modules": None}
@@ -36,7 +36,7 @@ def valid() -> dict[str, tuple[dict, dict]]:
              "learns": [{"part": "crayon", "rate": 5e-3, "final_rate": 1e-5}, {"part": "projectors", "weight_decay": 0.1}]}  # fmt: skip
     numbers = {"stage": "numbers", "learns": [{"part": "adapters"}], "active_sets": ["a", "b"], "crayon": False,
                "schedule": "linear", "warmup_ratio": 0.03, "updates": 500, "sequences": 32, "batch_size": 4,
-               "max_length": 2048, "optimizer": "adamw8bit", "clip_norm": None, "seed": 7, "checkpoint_every": 100}  # fmt: skip
+               "max_length": 2048, "optimizer": "adamw8bit", "clip_norm": None, "arithmetic": "float32", "seed": 7, "checkpoint_every": 100}  # fmt: skip
     low = {"stage": "low", "learns": [{"part": "crayon"}], "rate": 1e-8}
     sets = {"stage": "sets", "learns": [{"part": "adapters:a"}],
             "sets": [{"name": "a", "rank": 8, "rslora": True, "modules": ["attention.q", "mlp.down"]}]}  # fmt: skip
@@ -68,6 +68,7 @@ def invalid() -> dict[str, tuple[object, str]]:
         "final-rate-above": (but(final_rate=1.0), "key 'final_rate'"),
         "unknown-schedule": (but(schedule="step"), "key 'schedule'"),
         "unknown-optimizer": (but(optimizer="sgd"), "key 'optimizer'"),
+        "unknown-arithmetic": (but(arithmetic="bf16"), "key 'arithmetic'"),
         "two-warmups": (but(warmup_updates=1, warmup_ratio=0.1), "key 'warmup_updates'"),
         "two-lengths": (but(epochs=1, updates=1), "key 'epochs'"),
         "no-updates": (but(updates=0), "key 'updates'"),

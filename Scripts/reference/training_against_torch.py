@@ -1,6 +1,7 @@
 """Holds `crayon train` against PyTorch: the same start, data order, AdamW and schedule, step by step.
 
-    python training_against_torch.py [--updates 50] [--sequences 4] [--crayon .build/release/crayon] [--keep DIR]
+    python training_against_torch.py [--updates 50] [--sequences 4] [--crayon .build/release/crayon]
+        [--arithmetic float32] [--keep DIR]
 
 For each stage of the paper a bundle is trained by Crayon on synthetic scenes; PyTorch reads the same bundle by
 `read_bundle.py`, begins the same sets by `splitmix.py`, learns from the sequences that `crayon data batches` writes with
@@ -142,6 +143,7 @@ def main() -> int:
     parser.add_argument("--updates", type=int, default=50)
     parser.add_argument("--sequences", type=int, default=4)
     parser.add_argument("--crayon", type=Path, default=Path(".build/release/crayon"))
+    parser.add_argument("--arithmetic", choices=["float32", "int16"], default="float32", help="of Crayon's products")
     parser.add_argument("--keep", type=Path, help="write everything here and leave it")
     arguments = parser.parse_args()
     torch.set_num_threads(2)
@@ -172,6 +174,7 @@ def main() -> int:
                 folder / f"{stage}-data",
             )
             options = ["--updates", arguments.updates, "--rate", RATE, "--final-rate", FINAL, "--clip", CLIP]
+            options += ["--arithmetic", arguments.arithmetic]
             options += ["--rank", RANK, "--alpha", RANK] if name else []
             run(command, "train", stage, before, *words, *options, "--run", folder / f"{stage}-run", "-o", after)
             lines = (folder / f"{stage}-run" / "metrics.jsonl").read_text().splitlines()

@@ -1,7 +1,4 @@
-// 8-bit weights with x in int16, for processors that have VBMI beside VNNI (Ice Lake, Zen 4 and later): two look-ups among 128
-// bytes make one among 256, once for the levels' low bytes and once for the high ones. Half as fast again as by words.
-
-#define CK_VBMI __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi")))
+// 8-bit weights with x in int16, with VBMI: two look-ups of bytes for a level. Half as fast again as by words.
 
 // As two interleavings of bytes yield them: of the first halves of all lanes of 16, and of the second.
 static const uint8_t halves_of_lanes[CK_INT16_BLOCK] = {
@@ -9,25 +6,15 @@ static const uint8_t halves_of_lanes[CK_INT16_BLOCK] = {
     8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31, 40, 41, 42, 43, 44, 45, 46, 47, 56, 57, 58, 59, 60, 61, 62, 63,
 };
 
-typedef struct {
-    __m512i part[4];
-} level_table;
-
-static inline CK_VBMI __attribute__((always_inline)) __m512i bytes_of_levels(__m512i codes, level_table t) {
-    const __m512i a = _mm512_permutex2var_epi8(t.part[0], codes, t.part[1]);
-    const __m512i b = _mm512_permutex2var_epi8(t.part[2], codes, t.part[3]);
-    return _mm512_mask_mov_epi8(a, _mm512_movepi8_mask(codes), b);
-}
-
-static inline CK_VBMI __attribute__((always_inline)) void one_vbmi_row(
-    const int count, const uint8_t *codes, int64_t blocks, level_table low, level_table high, const float *scales,
+CK_VBMI_INLINE void one_vbmi_row(
+    const int count, const uint8_t *codes, int64_t blocks, byte_table low, byte_table high, const float *scales,
     const ck_int16_rows_view *x, float *y, int64_t y_stride) {
     __m512 total[CK_INT16_FEW];
     CK_UNROLL for (int i = 0; i < count; i++) total[i] = _mm512_setzero_ps();
     for (int64_t b = 0; b < blocks; b++, codes += CK_INT16_BLOCK) {
         _mm_prefetch((const char *)(codes + 2 * blocks * CK_INT16_BLOCK), _MM_HINT_T1);
         const __m512i c = _mm512_loadu_si512(codes);
-        const __m512i l = bytes_of_levels(c, low), h = bytes_of_levels(c, high);
+        const __m512i l = look_up_bytes(c, low), h = look_up_bytes(c, high);
         const __m512i first = _mm512_unpacklo_epi8(l, h), second = _mm512_unpackhi_epi8(l, h);
         CK_UNROLL for (int i = 0; i < count; i++) {
             const int16_t *q = x->q + i * x->stride + b * CK_INT16_BLOCK;
@@ -48,11 +35,7 @@ static CK_VBMI void dynamic8_row_products_vbmi(
         bytes[0][i] = (uint8_t)(levels[i] & 255);
         bytes[1][i] = (uint8_t)((uint16_t)levels[i] >> 8);
     }
-    level_table low, high;
-    for (int i = 0; i < 4; i++) {
-        low.part[i] = _mm512_loadu_si512(bytes[0] + 64 * i);
-        high.part[i] = _mm512_loadu_si512(bytes[1] + 64 * i);
-    }
+    const byte_table low = load_bytes(bytes[0]), high = load_bytes(bytes[1]);
 #define CK_ROWS(n)                   \
     for (int64_t r = 0; r < rows; r++) \
         one_vbmi_row(n, codes + r * blocks * CK_INT16_BLOCK, blocks, low, high, scales + r * blocks, x, y + r, y_stride)
@@ -61,9 +44,4 @@ static CK_VBMI void dynamic8_row_products_vbmi(
     else if (count == 3) CK_ROWS(3);
     else CK_ROWS(4);
 #undef CK_ROWS
-}
-
-void ck_use_vbmi(ck_table *table) {
-    table->dynamic8_order = (ck_int16_order){halves_of_lanes, false};
-    table->dynamic8_row_products = dynamic8_row_products_vbmi;
 }

@@ -94,7 +94,10 @@ static void dynamic8_scales(const ck_dynamic8_tensor *tensor, int64_t start, int
     for (int64_t block = start / tensor->block, at = start; at < end; block++) {
         const int64_t stop = (block + 1) * tensor->block < end ? (block + 1) * tensor->block : end;
         const float scale = ck_load_f32(tensor->absmax, block) * unit;
-        for (; at < stop; at += CK_INT16_BLOCK) *scales++ = scale;
+        const int64_t blocks = (stop - at + CK_INT16_BLOCK - 1) / CK_INT16_BLOCK;
+        for (int64_t b = 0; b < blocks; b++) scales[b] = scale;
+        scales += blocks;
+        at += blocks * CK_INT16_BLOCK;
     }
 }
 
@@ -147,4 +150,11 @@ void ck_float_int16_strips(
         for (int64_t j = 0; j < LANES; j++) put_scales(j < count ? own + j * blocks : NULL, blocks, j, scales);
         strip_of_rows(rows, count, whole, strips);
     }
+}
+
+void ck_int16_strips(
+    const float *strips, int64_t outputs, int64_t depth, int32_t largest, int16_t *q, int64_t q_stride, float *scales,
+    int64_t scale_stride) {
+    for (int64_t n = 0; n < outputs; n += LANES, strips += depth * LANES, q += q_stride, scales += scale_stride)
+        ck_kernels.int16_of_strip(strips, depth, (float)largest, q, scales);
 }

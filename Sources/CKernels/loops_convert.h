@@ -149,7 +149,14 @@ CK_KERNEL void CK_NAME(dynamic8_cells)(const float *x, int64_t count, float reci
     }
 }
 
-CK_KERNEL void CK_NAME(scales)(
+// How many of `count` blocks from `first` on have one scale of their scales.
+CK_INLINE int64_t nested_run(const ck_nf4_tensor *tensor, int64_t first, int64_t count, float *absmax) {
+    const int64_t nested = first / tensor->nested_block, left = (nested + 1) * tensor->nested_block - first;
+    *absmax = ck_load_f32(tensor->nested_absmax, nested);
+    return count < left ? count : left;
+}
+
+CK_INLINE void scales_of_run(
     const uint8_t *codes, int64_t count, const float *map, float absmax, float offset, float *scales) {
 #pragma STDC FP_CONTRACT OFF
     for (int64_t i = 0; i < count; i++) {

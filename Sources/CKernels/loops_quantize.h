@@ -28,8 +28,15 @@ CK_INLINE bool quantize_block(const floats *v, uint8_t *codes, float *absmax) {
         if (!quantize_block(v, codes + b * QUANTIZED_BLOCK / 2, absmax + b)) return b;                \
     }
 
+#ifdef CK_HAS_AVX512
+#include "nf4_bf16_avx512.h"
+#endif
+
 CK_KERNEL int64_t CK_NAME(nf4_quantize64)(
     const void *source, ck_type type, int64_t blocks, uint8_t *codes, float *absmax) {
+#ifdef CK_HAS_AVX512
+    if (type == CK_BF16) return nf4_quantize64_bf16(source, blocks, codes, absmax);
+#endif
     if (type == CK_BF16) CK_QUANTIZE_RUN(2, load_halves_bf16)
     else if (type == CK_F16) CK_QUANTIZE_RUN(2, load_halves_f16)
     else CK_QUANTIZE_RUN(4, load_floats)

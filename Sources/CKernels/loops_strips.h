@@ -216,3 +216,36 @@ CK_KERNEL void CK_NAME(int16_rows)(
             else place_block(natural, order, b, (b & 1) == 0 && b + 1 == blocks, to);
         }
 }
+
+// A float strip [depth][16] as pairs of int16: every output has its scale for each 64 inputs.
+CK_KERNEL void CK_NAME(int16_of_strip)(const float *strip, int64_t depth, float largest, int16_t *q, float *scales) {
+    const float magic = 0x1.8p23f;
+    for (int64_t k = 0; k < depth; k += CK_INT16_BLOCK, strip += CK_INT16_BLOCK * LANES, scales += LANES) {
+        const int64_t count = depth - k < CK_INT16_BLOCK ? depth - k : CK_INT16_BLOCK;
+        // As integers, so that NaN and infinity come out on top.
+        ints most = {0};
+        for (int64_t i = 0; i < count; i++) {
+            ints v;
+            LOAD(v, strip + i * LANES);
+            most = __builtin_elementwise_max(most, v & 0x7fffffff);
+        }
+        // Not finite: so is every sum that the block goes into. Too small to divide by: nothing beside any other.
+        const floats scale = (floats)most * (1.0f / largest);
+        const ints finite = most < 0x7f800000, usable = finite & (scale >= 1e-35f);
+        const floats reciprocal = (floats)((ints)(1.0f / scale) & usable);
+        const floats kept = (floats)(((ints)scale & usable) | (~finite & 0x7fc00000));
+        STORE(scales, kept);
+        for (int64_t i = 0; i < CK_INT16_BLOCK; i += 2, q += 2 * LANES) {
+            floats even = {0}, odd = {0};
+            if (i < count) LOAD(even, strip + i * LANES);
+            if (i + 1 < count) LOAD(odd, strip + (i + 1) * LANES);
+            even *= reciprocal;
+            odd *= reciprocal;
+            // Rounds to nearest, ties to even: the low bits are then the integer.
+            even += magic;
+            odd += magic;
+            const ints pair = ((ints)even & 0xffff) | ((ints)odd << 16);
+            STORE(q, pair);
+        }
+    }
+}

@@ -4,6 +4,13 @@
 
 #ifndef CK_SCALES
 #define CK_SCALES CK_NAME(scales)
+CK_KERNEL void CK_NAME(scales)(const ck_nf4_tensor *tensor, int64_t first, int64_t count, float *scales) {
+    for (int64_t run; count > 0; first += run, scales += run, count -= run) {
+        float absmax;
+        run = nested_run(tensor, first, count, &absmax);
+        scales_of_run(tensor->scale_codes + first, run, tensor->nested_map, absmax, tensor->offset, scales);
+    }
+}
 #endif
 
 const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
@@ -23,6 +30,7 @@ const ck_table CK_JOIN(ck_table, CK_VARIANT) = {
     .strip_columns = CK_NAME(strip_columns),
     .strip_product = CK_NAME(strip_product),
     .int16_rows = CK_NAME(int16_rows),
+    .int16_of_strip = CK_NAME(int16_of_strip),
     .int16_order = CK_INT16_ORDER,
     .int16_strip = CK_NAME(int16_strip),
     .int16_product = CK_NAME(int16_product),

@@ -125,3 +125,32 @@ const float ck_unsigned_dynamic_map[256] = {
     0.9402344f, 0.9472656f, 0.9542968f, 0.96132815f, 0.96835935f, 0.9753907f,
     0.9824219f, 0.9894531f, 0.9964844f, 1.0f,
 };
+
+uint16_t ck_nf4_bf16_cells[128][64];
+
+// As the reference computes it: thresholds that x / absmax is above.
+static int nf4_code(uint32_t magnitude, uint32_t sign, float reciprocal) {
+    const float x = ck_float(magnitude << 16 | sign << 31) * reciprocal;
+    int code = 0;
+    for (int i = 0; i < 15; i++) code += x > ck_nf4_thresholds[i];
+    return sign ? 15 - code : code;
+}
+
+__attribute__((constructor)) static void make_bf16_cells(void) {
+    for (uint32_t m = 0; m < 128; m++) {
+        const uint32_t absmax = 127 << 7 | m;
+        const float reciprocal = 1.0f / ck_float(absmax << 16);
+        for (uint32_t cell = 0; cell < 64; cell++) {
+            const uint32_t sign = cell / 32, first = cell % 32 * 32;
+            const int code = nf4_code(absmax - first, sign, reciprocal);
+            // The last distance with this code.
+            uint32_t last = first, beyond = first + 32;
+            while (beyond - last > 1) {
+                const uint32_t middle = (last + beyond) / 2;
+                if (nf4_code(absmax - middle, sign, reciprocal) == code) last = middle;
+                else beyond = middle;
+            }
+            ck_nf4_bf16_cells[m][cell] = (uint16_t)((last == first + 31 ? 1023 : last) << 4 | (uint32_t)code);
+        }
+    }
+}

@@ -67,17 +67,7 @@ void ck_nf4_scales(const ck_nf4_tensor *tensor, int64_t first, int64_t count, fl
         memcpy(scales, (const char *)tensor->absmax + first * 4, (size_t)count * 4);
         return;
     }
-    while (count > 0) {
-        const int64_t nested = first / tensor->nested_block;
-        const int64_t left = (nested + 1) * tensor->nested_block - first;
-        const int64_t run = count < left ? count : left;
-        ck_kernels.scales(
-            tensor->scale_codes + first, run, tensor->nested_map, ck_load_f32(tensor->nested_absmax, nested),
-            tensor->offset, scales);
-        first += run;
-        scales += run;
-        count -= run;
-    }
+    ck_kernels.scales(tensor, first, count, scales);
 }
 
 // Elements of one block; any start, any count.

@@ -80,25 +80,29 @@ CK_KERNEL void CK_NAME(nf4_decode)(
 // MARK: Scales
 
 // 256 values lie in 16 registers: eight look-ups of 32 by the low bits, of which the high bits choose one.
-CK_KERNEL void CK_NAME(scales_in_registers)(
-    const uint8_t *codes, int64_t count, const float *map, float absmax, float offset, float *scales) {
+CK_KERNEL void CK_NAME(scales_in_registers)(const ck_nf4_tensor *tensor, int64_t first, int64_t count, float *scales) {
     __m512 t[16];
-    CK_UNROLL for (int i = 0; i < 16; i++) t[i] = _mm512_loadu_ps(map + 16 * i);
-    const __m512 factor = _mm512_set1_ps(absmax), term = _mm512_set1_ps(offset);
-    int64_t i = 0;
-    for (; i + 16 <= count; i += 16) {
-        const __m512i c = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(codes + i)));
-        __m512 v[8];
-        CK_UNROLL for (int j = 0; j < 8; j++) v[j] = _mm512_permutex2var_ps(t[2 * j], c, t[2 * j + 1]);
-        const __mmask16 bit5 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(32));
-        const __mmask16 bit6 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(64));
-        const __mmask16 bit7 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(128));
-        CK_UNROLL for (int j = 0; j < 8; j += 2) v[j] = _mm512_mask_mov_ps(v[j], bit5, v[j + 1]);
-        CK_UNROLL for (int j = 0; j < 8; j += 4) v[j] = _mm512_mask_mov_ps(v[j], bit6, v[j + 2]);
-        const __m512 value = _mm512_mask_mov_ps(v[0], bit7, v[4]);
-        _mm512_storeu_ps(scales + i, _mm512_add_ps(_mm512_mul_ps(value, factor), term));
+    CK_UNROLL for (int i = 0; i < 16; i++) t[i] = _mm512_loadu_ps(tensor->nested_map + 16 * i);
+    for (int64_t run; count > 0; first += run, scales += run, count -= run) {
+        const uint8_t *codes = tensor->scale_codes + first;
+        float absmax;
+        run = nested_run(tensor, first, count, &absmax);
+        const __m512 factor = _mm512_set1_ps(absmax), term = _mm512_set1_ps(tensor->offset);
+        int64_t i = 0;
+        for (; i + 16 <= run; i += 16) {
+            const __m512i c = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(codes + i)));
+            __m512 v[8];
+            CK_UNROLL for (int j = 0; j < 8; j++) v[j] = _mm512_permutex2var_ps(t[2 * j], c, t[2 * j + 1]);
+            const __mmask16 bit5 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(32));
+            const __mmask16 bit6 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(64));
+            const __mmask16 bit7 = _mm512_test_epi32_mask(c, _mm512_set1_epi32(128));
+            CK_UNROLL for (int j = 0; j < 8; j += 2) v[j] = _mm512_mask_mov_ps(v[j], bit5, v[j + 1]);
+            CK_UNROLL for (int j = 0; j < 8; j += 4) v[j] = _mm512_mask_mov_ps(v[j], bit6, v[j + 2]);
+            const __m512 value = _mm512_mask_mov_ps(v[0], bit7, v[4]);
+            _mm512_storeu_ps(scales + i, _mm512_add_ps(_mm512_mul_ps(value, factor), term));
+        }
+        scales_of_run(codes + i, run - i, tensor->nested_map, absmax, tensor->offset, scales + i);
     }
-    CK_NAME(scales)(codes + i, count - i, map, absmax, offset, scales + i);
 }
 #define CK_SCALES CK_NAME(scales_in_registers)
 

@@ -39,9 +39,8 @@ typedef struct {
         const void *source, ck_type type, int64_t blocks, uint8_t *codes, float *absmax);
     // target[count] = map[code] * scale; count is even.
     void (*nf4_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
-    // scales[count] = float32(map[codes[i]] * absmax) + offset, both rounded.
-    void (*scales)(
-        const uint8_t *codes, int64_t count, const float *map, float absmax, float offset, float *scales);
+    // As ck_nf4_scales, of a tensor whose scales are coded.
+    void (*scales)(const ck_nf4_tensor *tensor, int64_t first, int64_t count, float *scales);
     // target[count] = map[codes[i]] * scale.
     void (*dynamic8_decode)(const uint8_t *codes, int64_t count, const float *map, float scale, float *target);
     // The positions 0 ... 65,535 of x * reciprocal in the CPU rule's table.
@@ -61,6 +60,8 @@ typedef struct {
     void (*int16_rows)(
         const float *x, int64_t stride, int64_t rows, int64_t depth, float largest, float limit, ck_int16_order order,
         int16_t *q, int64_t q_stride, float *scales);
+    // A strip of floats [depth][16] as ck_int16_strips has it, with magnitudes of at most `largest`.
+    void (*int16_of_strip)(const float *strip, int64_t depth, float largest, int16_t *q, float *scales);
     // Where values stand for int16_row_products, and for dynamic8_row_products.
     ck_int16_order int16_order, dynamic8_order;
     // 16 outputs at most, codes of neighbouring ones `stride` bytes apart.
@@ -161,6 +162,14 @@ extern const float ck_nf4_thresholds[15];
 // -1 ... 1 in 32 cells of 1/16: the one threshold in each (infinity for none), and the number of those below it.
 extern const float ck_nf4_cell_thresholds[32];
 extern const int32_t ck_nf4_cell_codes[32];
+
+// NF4's codes of bfloat16 values as a function of their bits: in a block whose absmax has the mantissa bits m, that of a magnitude
+// depends on how far its bits are below absmax's, and on the sign. Cells of 32 of that distance (capped at 1,023, where all codes
+// are that of 0; thresholds are at least 36 apart), those of negative values behind those of positive ones, hold 16 times the
+// greatest distance for which the code is the cell's first, plus that code, from 15 down for negative values; one less beyond.
+// Exponents do not matter while neither absmax nor its reciprocal is near a limit of float32: see the next two.
+extern uint16_t ck_nf4_bf16_cells[128][64];
+enum { CK_NF4_BF16_LEAST = 27 << 7, CK_NF4_BF16_MOST = (227 << 7) - 1 };
 
 // A block of ck_nf4_quantize: `size` elements whose largest magnitude has these bits, all finite.
 void ck_nf4_quantize_block(

@@ -7,6 +7,7 @@
 #define CK_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 #define CK_HAS_F16C 1
 #define CK_HAS_NEON 0
+#define CK_HAS_AVX512 1
 #define CK_NF4_MULTIPLY nf4_multiply_avx512
 #define CK_TILE_ROWS 8
 #define CK_TILE_STRIPS 2

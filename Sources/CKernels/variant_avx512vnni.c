@@ -8,6 +8,7 @@
 #define CK_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define CK_HAS_F16C 1
 #define CK_HAS_NEON 0
+#define CK_HAS_AVX512 1
 #define CK_NF4_MULTIPLY nf4_multiply_avx512
 #define CK_TILE_ROWS 8
 #define CK_TILE_STRIPS 2
@@ -19,5 +20,5 @@
 #include "int16_avx512.h"
 #include "dynamic8_avx512.h"
 #include "loops_table.h"
-#include "dynamic8_vbmi.h"
+#include "vbmi.h"
 #endif

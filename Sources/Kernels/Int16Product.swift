@@ -66,6 +66,23 @@ public enum Int16Product {
         ck_float_int16_strips(w, Int64(stride), Int64(outputs), Int64(depth), largestOfDense, strips, scales)
     }
 
+    /// The same from strips of floats: see `StripProduct`.
+    /// - Parameters:
+    ///   - floats: `[ceil(outputs / 16), depth, 16]`
+    ///   - depth: filled up with zeros to whole blocks.
+    ///   - stride: int16 values from one strip to the next, of which these inputs are a part.
+    ///   - scales: likewise; a strip's are `stride / 64` apart.
+    public static func strips(
+        ofStrips floats: UnsafePointer<Float>, outputs: Int, depth: Int, into strips: UnsafeMutablePointer<Int16>,
+        stride: Int, scales: UnsafeMutablePointer<Float>
+    ) {
+        let elements = StripProduct.elements(outputs: StripProduct.width, depth: blocks(columns: depth) * blockSize)
+        precondition(outputs >= 0 && depth >= 0 && stride >= elements && stride % blockSize == 0)
+        ck_int16_strips(
+            floats, Int64(outputs), Int64(depth), largestOfDense, strips, Int64(stride), scales,
+            Int64(stride / blockSize))
+    }
+
     /// `y = alpha x W^T` over `depth` inputs from `first` on, or that added to `y`.
     /// - Parameters:
     ///   - q: rows from `narrow`, of a weight of `columns` columns; `scales` likewise.

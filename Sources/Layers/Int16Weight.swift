@@ -32,36 +32,22 @@ struct Int16Weight: Sendable {
         inputs = weight.columns
     }
 
-    /// Rows that a core narrows before it asks for more work.
-    private static let narrowedRows = 8
-
     /// `y = scale x W^T`, or that added to `y`.
     func multiply(
         _ x: MatrixView, outputs: Int, scale: Float = 1, adds: Bool = false, into y: MatrixView, workspace: Workspace
     ) {
         guard x.rows > 0 else { return }
         let use = x.rows <= Linear.directRows ? rowUse : .strips
-        let (stride, blocks) = (Int16Product.stride(columns: inputs), Int16Product.blocks(columns: inputs))
-        // Two int16 in the place of one float.
-        let narrow = workspace.view(.narrowed, rows: x.rows, columns: stride / 2)
-        let scales = workspace.view(.narrowedScales, rows: x.rows, columns: blocks)
-        narrow.pointer.withMemoryRebound(to: Int16.self, capacity: x.rows * stride) { q in
-            Parallel.forEachRange(of: x.rows, size: Int16Weight.narrowedRows) { rows in
-                Int16Product.narrow(
-                    x.pointer + rows.lowerBound * x.stride, stride: x.stride, rows: rows.count, columns: inputs,
-                    largestLevel: largest, for: use, into: q + rows.lowerBound * stride,
-                    scales: scales.pointer + rows.lowerBound * blocks)
-            }
+        NarrowedRows.with(x, largest: largest, for: use, workspace: workspace) { narrowed in
             if use == .strips {
                 TiledProduct(rows: x.rows, outputs: outputs, width: Int16Strips.tileOutputs).run { tile, part in
                     multiplyTile(
-                        tile, q + part.lowerBound * stride, scales: scales.rows(part), alpha: scale, adds: adds,
-                        into: y.rows(part), workspace: workspace)
+                        tile, narrowed.rows(part), alpha: scale, adds: adds, into: y.rows(part), workspace: workspace)
                 }
             } else {
                 Parallel.forEach(
                     count: Parallel.rangeCount(of: outputs, size: Linear.runRows),
-                    DirectProduct(weight: self, outputs: outputs, q: q, scales: scales, alpha: scale, adds: adds, y: y))
+                    DirectProduct(weight: self, outputs: outputs, narrowed: narrowed, alpha: scale, adds: adds, y: y))
             }
         }
     }
@@ -70,16 +56,14 @@ struct Int16Weight: Sendable {
     private struct DirectProduct: ParallelBody {
         let weight: Int16Weight
         let outputs: Int
-        let q: UnsafePointer<Int16>
-        let scales: MatrixView
+        let narrowed: NarrowedRows
         let alpha: Float
         let adds: Bool
         let y: MatrixView
 
         func run(_ index: Int) {
             weight.multiplyRows(
-                Parallel.range(index, of: outputs, size: Linear.runRows), q, scales: scales, alpha: alpha, adds: adds,
-                into: y)
+                Parallel.range(index, of: outputs, size: Linear.runRows), narrowed, alpha: alpha, adds: adds, into: y)
         }
     }
 
@@ -107,14 +91,14 @@ struct Int16Weight: Sendable {
     }
 
     fileprivate func multiplyRows(
-        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, alpha: Float, adds: Bool, into y: MatrixView
+        _ rows: Range<Int>, _ x: NarrowedRows, alpha: Float, adds: Bool, into y: MatrixView
     ) {
         guard adds || alpha != 1 else {
-            return multiplyRows(rows, q, scales: scales, count: y.rows, into: y.pointer + rows.lowerBound, y.stride)
+            return multiplyRows(rows, x, into: y.pointer + rows.lowerBound, y.stride)
         }
         withUnsafeTemporaryAllocation(of: Float.self, capacity: y.rows * rows.count) { products in
             guard let products = products.baseAddress else { return }
-            multiplyRows(rows, q, scales: scales, count: y.rows, into: products, rows.count)
+            multiplyRows(rows, x, into: products, rows.count)
             for index in 0..<y.rows {
                 let target = y.row(index) + rows.lowerBound
                 if !adds { target.update(repeating: 0, count: rows.count) }
@@ -124,29 +108,27 @@ struct Int16Weight: Sendable {
     }
 
     private func multiplyRows(
-        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, count: Int,
-        into y: UnsafeMutablePointer<Float>, _ yStride: Int
+        _ rows: Range<Int>, _ x: NarrowedRows, into y: UnsafeMutablePointer<Float>, _ yStride: Int
     ) {
         switch form {
         case .coded(let weight, let levels):
             weight.multiply(
-                rows: rows, levels: levels, int16: q, scales: scales.pointer, count: count, into: y, yStride: yStride)
+                rows: rows, levels: levels, int16: x.q, scales: x.scales.pointer, count: x.scales.rows, into: y,
+                yStride: yStride)
         case .converted: preconditionFailure("what lies in strips has no row products")
         }
     }
 
     private func multiplyTile(
-        _ rows: Range<Int>, _ q: UnsafePointer<Int16>, scales: MatrixView, alpha: Float, adds: Bool,
-        into y: MatrixView, workspace: Workspace
+        _ rows: Range<Int>, _ x: NarrowedRows, alpha: Float, adds: Bool, into y: MatrixView, workspace: Workspace
     ) {
         for start in Swift.stride(from: 0, to: inputs, by: Int16Strips.tileDepth) {
             let columns = start..<min(start + Int16Strips.tileDepth, inputs)
             let depth = Int16Product.blocks(columns: columns.count) * Int16Product.blockSize
             withStrips(rows, columns, depth: depth, workspace: workspace) { strips, stripScales in
-                Int16Product.multiply(
-                    q, scales: scales.pointer, columns: inputs, rows: y.rows, first: start, depth: depth,
-                    strips: strips, stripScales: stripScales, outputs: rows.count, alpha: alpha,
-                    adds: adds || start > 0, into: y.pointer + rows.lowerBound, yStride: y.stride)
+                x.multiply(
+                    first: start, depth: depth, strips: strips, stripScales: stripScales, outputs: rows.count,
+                    alpha: alpha, adds: adds || start > 0, into: y.pointer + rows.lowerBound, yStride: y.stride)
             }
         }
     }

@@ -32,12 +32,19 @@ extension Linear {
         }
     }
 
+    /// Brings a part of the weight, or of its transpose, into strips: which columns of `y` it makes, from which of `x`, where the
+    /// strips go, and scratch for as many elements.
+    private typealias BringStrips = (
+        Range<Int>, Range<Int>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>
+    ) -> Void
+
     /// Rows times the weight, or its transpose, a tile at a time.
-    /// - Parameter bring: brings a part into strips: which columns of `y` it makes, and from which of `x`.
     private func multiply(
-        _ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace,
-        bring: (Range<Int>, Range<Int>, UnsafeMutablePointer<Float>, UnsafeMutablePointer<Float>) -> Void
+        _ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace, bring: BringStrips
     ) {
+        if arithmetic == .int16 {
+            return multiplyNarrowed(x, scale: scale, adds: adds, into: y, workspace: workspace, bring: bring)
+        }
         let depth = min(x.columns, Linear.tileDepth)
         TiledProduct(rows: x.rows, outputs: y.columns, width: Linear.tileOutputs).run { tile, part in
             let room = StripProduct.elements(outputs: tile.count, depth: depth)
@@ -50,6 +57,47 @@ extension Linear {
                         x.pointer + start, stride: x.stride, rows: x.rows, strips: strips, outputs: tile.count,
                         depth: run.count, alpha: scale, adds: adds || start > 0, into: y.pointer + tile.lowerBound,
                         yStride: y.stride)
+                }
+            }
+        }
+    }
+
+    /// The same in integers. Strips become int16 on the way, 64 inputs at a time, so that neither they nor the weight's widened
+    /// values leave the second-level cache.
+    private func multiplyNarrowed(
+        _ x: MatrixView, scale: Float, adds: Bool, into y: MatrixView, workspace: Workspace, bring: BringStrips
+    ) {
+        guard x.rows > 0 else { return }
+        let block = Int16Product.blockSize
+        NarrowedRows.with(x, largest: Int16Product.largestOfDense, for: .strips, workspace: workspace) { narrowed in
+            TiledProduct(rows: x.rows, outputs: y.columns, width: Linear.tileOutputs).run { tile, part in
+                let (x, y) = (narrowed.rows(part), y.rows(part))
+                let depth = min(Int16Product.blocks(columns: x.columns) * block, Int16Product.largestDepth)
+                let floats = StripProduct.elements(outputs: tile.count, depth: block)
+                let room = StripProduct.elements(outputs: tile.count, depth: depth)
+                workspace.withScratch(2 * floats + room / 2 + room / block) { scratch in
+                    let scales = scratch + 2 * floats
+                    let pairs = scales + room / block
+                    pairs.withMemoryRebound(to: Int16.self, capacity: room) { strips in
+                        for start in stride(from: 0, to: x.columns, by: depth) {
+                            let run = start..<min(start + depth, x.columns)
+                            let blocks = Int16Product.blocks(columns: run.count)
+                            for index in 0..<blocks {
+                                let first = start + index * block
+                                let inputs = first..<min(first + block, run.upperBound)
+                                bring(tile, inputs, scratch, scratch + floats)
+                                Int16Product.strips(
+                                    ofStrips: scratch, outputs: tile.count, depth: inputs.count,
+                                    into: strips + index * block * StripProduct.width,
+                                    stride: blocks * block * StripProduct.width,
+                                    scales: scales + index * StripProduct.width)
+                            }
+                            x.multiply(
+                                first: start, depth: blocks * block, strips: strips, stripScales: scales,
+                                outputs: tile.count, alpha: scale, adds: adds || start > 0,
+                                into: y.pointer + tile.lowerBound, yStride: y.stride)
+                        }
+                    }
                 }
             }
         }

@@ -15,7 +15,9 @@ public struct Linear: Sendable {
     public let bias: Matrix?
     public let outputs: Int
     public let inputs: Int
-    /// The weight where its products are computed in integers; nil for float32.
+    /// What products of many rows are computed in; those of few also where `int16` is there.
+    let arithmetic: Arithmetic
+    /// The weight where its integers are at hand: its codes', or those that it was converted to.
     private let int16: Int16Weight?
     /// Nil for a weight that is there, and for one that is converted, which waits for it itself.
     let arrival: WeightArrival?
@@ -24,10 +26,9 @@ public struct Linear: Sendable {
 
     /// - Parameters:
     ///   - outputs: how many of the weight's rows to use, from the first; nil for all.
-    ///   - arithmetic: what the products are computed in, where the weight is a quantized one in whole blocks, or is converted;
-    ///     else float32.
-    ///   - convertsDense: whether a dense weight is converted for products in integers when it is first used, and not kept: for
-    ///     layers that see many rows. There is no gradient through such a layer.
+    ///   - arithmetic: what the products are computed in. A few rows meet a weight that has no integers of its own in float32.
+    ///   - convertsDense: whether a dense weight is converted for products in integers once, when it is first used, and not kept:
+    ///     for layers that see many rows again and again. There is no gradient through such a layer.
     ///   - arrival: of a weight that is still on its way; products wait for it.
     /// - Precondition: `bias` has one value for each output.
     public init(
@@ -39,6 +40,7 @@ public struct Linear: Sendable {
         precondition(bias.map { $0.rows == 1 && $0.columns == outputs } ?? true)
         self.bias = bias
         self.outputs = outputs
+        self.arithmetic = arithmetic
         inputs = weight.columns
         if case .dense = weight, arithmetic == .int16, convertsDense {
             (stored, int16) = (nil, Int16Weight(converting: weight, arrival: arrival))

@@ -13,7 +13,8 @@ struct ProjectorMLP: Sendable {
         self.projector = projector
         func linear(_ index: Int) throws(CrayonError) -> Linear {
             try loader.linear(
-                .projector(projector, index, .weight), bias: .projector(projector, index, .bias), seesManyRows: true)
+                .projector(projector, index, .weight), bias: .projector(projector, index, .bias),
+                seesManyRows: loader.learned == nil)
         }
         first = try linear(0)
         second = try linear(2)

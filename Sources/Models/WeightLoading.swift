@@ -89,7 +89,8 @@ struct WeightLoader {
 
     /// - Parameters:
     ///   - forPictures: whether it is needed only where there is a picture, though it belongs to the backbone.
-    ///   - seesManyRows: whether it pays to convert a dense weight for products in integers; one that learns stays.
+    ///   - seesManyRows: whether it pays to convert a dense weight for products in integers; one that learns stays, and one that
+    ///     gradients go back through must.
     func linear(
         _ weight: Role, bias: Role? = nil, forPictures: Bool = false, seesManyRows: Bool = false
     ) throws(CrayonError) -> Linear {

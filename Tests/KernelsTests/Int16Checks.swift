@@ -6,6 +6,7 @@ import Testing
 enum Int16Checks {
     static func run() {
         narrowing()
+        hostileStrips()
         for (outputs, width, blockSize) in [(1, 64, 64), (5, 128, 64), (16, 192, 64), (35, 1344, 64), (50, 1280, 256)] {
             products(outputs: outputs, width: width, blockSize: blockSize)
         }
@@ -57,6 +58,7 @@ enum Int16Checks {
         var strips = [Int16](repeating: -1, count: room)
         var scales = [Float](repeating: .nan, count: room / 64)
         Int16Product.strips(w, stride: depth, outputs: outputs, depth: depth, into: &strips, scales: &scales)
+        #expect(integersOfStrips(w, outputs: outputs, depth: depth) == (strips, scales))
         for output in 0..<(outputs + 15) / 16 * 16 {
             let (strip, lane) = output.quotientAndRemainder(dividingBy: 16)
             for k in 0..<blocks * 64 {
@@ -80,6 +82,40 @@ enum Int16Checks {
                 #expect((Double(y[row * outputs + output]) - terms.reduce(0, +)).magnitude < 2e-4 * size)
             }
         }
+    }
+
+    /// The same from strips of floats, 64 inputs at a time.
+    private static func integersOfStrips(_ w: [Float], outputs: Int, depth: Int) -> ([Int16], [Float]) {
+        let padded = Int16Product.blocks(columns: depth) * 64
+        var strips = [Int16](repeating: -1, count: StripProduct.elements(outputs: outputs, depth: padded))
+        var scales = [Float](repeating: .nan, count: strips.count / 64)
+        for start in stride(from: 0, to: depth, by: 64) {
+            let count = min(64, depth - start)
+            var floats = [Float](repeating: .nan, count: StripProduct.elements(outputs: outputs, depth: count))
+            w.withUnsafeBufferPointer {
+                StripProduct.stripsOfOutputs(
+                    $0.baseAddress! + start, stride: depth, outputs: outputs, depth: count, into: &floats)
+            }
+            strips.withUnsafeMutableBufferPointer { strips in
+                scales.withUnsafeMutableBufferPointer { scales in
+                    Int16Product.strips(
+                        ofStrips: floats, outputs: outputs, depth: count, into: strips.baseAddress! + start * 16,
+                        stride: padded * 16, scales: scales.baseAddress! + start / 64 * 16)
+                }
+            }
+        }
+        return (strips, scales)
+    }
+
+    /// Values that are not finite make their scale NaN; those that are nothing beside others become 0.
+    private static func hostileStrips() {
+        var floats = [Float](repeating: 1, count: 64 * 16)
+        (floats[5 * 16 + 1], floats[63 * 16 + 2], floats[3]) = (.nan, -.infinity, 0)
+        for k in 0..<64 { floats[k * 16 + 4] = 1e-40 }
+        var (strips, scales) = ([Int16](repeating: -1, count: 64 * 16), [Float](repeating: -1, count: 16))
+        Int16Product.strips(ofStrips: floats, outputs: 16, depth: 64, into: &strips, stride: 64 * 16, scales: &scales)
+        #expect(scales[1].isNaN && scales[2].isNaN && scales[4] == 0)
+        #expect(scales[0] * Float(strips[0]) == 1 && strips[2 * 3] == 0 && strips[2 * 4] == 0)
     }
 
     private static func products(outputs: Int, width: Int, blockSize: Int) {

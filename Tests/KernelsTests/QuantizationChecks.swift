@@ -7,6 +7,7 @@ import Testing
 enum QuantizationChecks {
     static func run() {
         roundTrips()
+        everyBfloat16()
         everyRange()
         products()
         notFinite()
@@ -73,6 +74,40 @@ enum QuantizationChecks {
                 view.dequantize(elements: 0..<count, as: .f32, into: &values)
                 #expect(values.map(\.bitPattern) == plain.values.map(\.bitPattern))
             }
+        }
+    }
+
+    /// Blocks of bfloat16 with every mantissa of absmax, and of every distance from it at which codes still change; and with
+    /// exponents at the ends of the range.
+    static func everyBfloat16() {
+        var words: [UInt16] = []
+        for (exponent, mantissas) in [
+            (120, Array(0..<128)), (0, [1, 127]), (1, [0, 77]), (26, [5]), (27, [0, 126]), (226, [127]), (227, [0]),
+            (254, [0, 127]),
+        ] {
+            for mantissa in mantissas {
+                let largest = exponent << 7 | mantissa
+                for sign in [0, 0x8000] {
+                    for first in stride(from: 0, to: 1100, by: 63) {
+                        words.append(UInt16(largest | (sign ^ (first % 2) << 15)))
+                        words += (first..<first + 63).map { UInt16(max(largest - $0, 0) | sign) }
+                    }
+                }
+            }
+        }
+        let plain = Plain(words.map { Float(bitPattern: UInt32($0) << 16) }, block: 64)
+        var codes = [UInt8](repeating: 0xee, count: words.count / 2)
+        var absmax = [Float](repeating: -1, count: words.count / 64)
+        func quantize() -> Int? {
+            NF4Kernel.quantize(
+                words, type: .bf16, count: words.count, blockSize: 64, codes: &codes, absmax: &absmax)
+        }
+        #expect(quantize() == nil)
+        #expect(codes == plain.codes && absmax.map(\.bitPattern) == plain.absmax.map(\.bitPattern))
+        for bad: UInt16 in [0x7f80, 0xff80, 0x7fc0] {
+            let place = 64 * 9 + 40
+            (words[place], words[place + 64]) = (bad, bad)
+            #expect(quantize() == place)
         }
     }
 

@@ -75,6 +75,27 @@ import Testing
         #expect(dx.values == plain.values)
     }
 
+    /// The gradient in integers, through weights of every kind.
+    @Test(arguments: [1, 5, 200], [(270, 2080), (100, 588), (33, 64)])
+    func inputGradientInIntegers(rows: Int, extents: (out: Int, in: Int)) throws {
+        let (out, input) = extents
+        let values = random(out * input, seed: 24)
+        let source = Tensor(name: "weight", shape: Shape([out, input]), values: values)
+        let dy = randomMatrix(rows, out, seed: 25)
+        for weight in [
+            dense(values, [out, input]), .nf4(try NF4Quantizer().quantize(source)),
+            .int8(try Int8Quantizer().quantize(source)),
+        ] {
+            let (exact, fast) = (randomMatrix(rows, input, seed: 26), randomMatrix(rows, input, seed: 26))
+            Linear(weight: weight).inputGradient(
+                dy.view, scale: -0.5, adds: true, into: exact.view, workspace: workspace)
+            Linear(weight: weight, arithmetic: .int16).inputGradient(
+                dy.view, scale: -0.5, adds: true, into: fast.view, workspace: workspace)
+            let error = relativeError(fast.values, exact.values.map(Double.init))
+            #expect(error < 1.5e-4 && error > 1e-6)
+        }
+    }
+
     @Test(arguments: [(1, 3, 4), (50, 130, 1030), (7, 300, 20)])
     func weightAndBiasGradients(rows: Int, out: Int, input: Int) {
         let dy = randomMatrix(rows, out, seed: 6)

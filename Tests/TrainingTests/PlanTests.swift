@@ -1,6 +1,7 @@
 import Architecture
 import Bytes
 import JSON
+import Layers
 import Testing
 import Training
 
@@ -38,7 +39,7 @@ import Training
         (plan.maxLength, plan.clipNorm, plan.dropout, plan.recomputedBlocks) = (100, nil, 0.25, 0)
         (plan.seed, plan.mostSkipped, plan.keptCheckpoints, plan.usesCrayon) = (.max - 3, 7, 9, false)
         plan.optimizer = .init(states: .blockwise8, beta1: 0.8, beta2: 0.9, epsilon: 1e-6)
-        plan.decaysVectors = true
+        (plan.decaysVectors, plan.arithmetic) = (true, .float32)
         #expect(try Self.plan(plan.text) == plan)
         #expect(try Self.plan(#"{"stage": "x", "learns": [{"part": "crayon"}]}"#).sequences == 16)
         #expect(try Self.plan(#"{"stage": "x", "learns": [{"part": "crayon"}], "rate": 1e-8}"#).finalRate == 1e-8)

@@ -187,6 +187,12 @@ void ck_dynamic8_multiply_int16(
 void ck_float_int16_strips(
     const float *w, int64_t stride, int64_t outputs, int64_t depth, int32_t largest, int16_t *strips, float *scales);
 
+// Float strips[ceil(outputs / 16)][depth][16] as integers of at most `largest` with a scale for every 64 inputs: q[depth / 2][16][2]
+// and scales[depth / 64][16] of each strip, so far apart. The inputs are filled up with zeros to a multiple of 64.
+void ck_int16_strips(
+    const float *strips, int64_t outputs, int64_t depth, int32_t largest, int16_t *q, int64_t q_stride, float *scales,
+    int64_t scale_stride);
+
 // MARK: A change of 4-bit weights, rounded onto their own grid
 
 // The 16 levels of a map, as the loops want them.

@@ -60,7 +60,7 @@ public struct TrainingJob {
         let stage = try StageModel(bundle, sets: plan.sets, active: plan.activeSets, seed: plan.seed)
         var parts: [LearnablePart] = []
         for learning in plan.learns { parts.append(try LearnablePart(learning.part)) }
-        let options = VisionLanguageModel.Options(usesCrayon: plan.usesCrayon)
+        let options = VisionLanguageModel.Options(usesCrayon: plan.usesCrayon, arithmetic: plan.arithmetic)
         let model = try TrainableModel(
             source: stage, learning: LearnablePart.roles(parts, of: stage, options: options), options: options)
         let tokenizer = try stage.tokenizer()

@@ -3,14 +3,14 @@ public import Bytes
 import Foundation
 public import JSON
 import Kernels
+import Layers
 
 extension TrainingPlan {
     private static let keys = [
         "stage", "learns", "sets", "active_sets", "crayon", "rate", "final_rate", "schedule", "warmup_updates",
         "warmup_ratio", "sequences", "batch_size", "epochs", "updates", "max_length", "optimizer", "beta1", "beta2",
-        "epsilon", "weight_decay", "decays_vectors", "clip_norm", "dropout", "recomputed_blocks", "seed",
-        "most_skipped",
-        "evaluate_every", "sample_every", "checkpoint_every", "kept_checkpoints",
+        "epsilon", "weight_decay", "decays_vectors", "clip_norm", "dropout", "recomputed_blocks", "arithmetic",
+        "seed", "most_skipped", "evaluate_every", "sample_every", "checkpoint_every", "kept_checkpoints",
     ]
 
     /// All members, in the order of the format's page.
@@ -45,6 +45,7 @@ extension TrainingPlan {
         object["clip_norm"] = clipNorm.map(JSONValue.double) ?? .null
         object["dropout"] = .double(dropout)
         object["recomputed_blocks"] = .int(recomputedBlocks)
+        object["arithmetic"] = .string(arithmetic.rawValue)
         object["seed"] = .int(Int(truncatingIfNeeded: seed))
         object["most_skipped"] = .int(mostSkipped)
         object["evaluate_every"] = optional(evaluateEvery)
@@ -94,6 +95,7 @@ extension TrainingPlan {
         if reader.object["clip_norm"] != nil { clipNorm = try reader.optionalDouble("clip_norm") }
         dropout = try reader.optionalDouble("dropout") ?? dropout
         recomputedBlocks = try reader.optionalInt("recomputed_blocks") ?? recomputedBlocks
+        arithmetic = try reader.choice("arithmetic", arithmetic)
         seed = try reader.optionalInt("seed").map { UInt64(bitPattern: Int64($0)) } ?? seed
         mostSkipped = try reader.optionalInt("most_skipped") ?? mostSkipped
         evaluateEvery = try reader.optionalInt("evaluate_every")

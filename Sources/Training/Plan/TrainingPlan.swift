@@ -1,4 +1,5 @@
 import Architecture
+public import Layers
 
 /// What a stage of training does: all that its result depends on beside the model and the data.
 ///
@@ -39,6 +40,9 @@ public struct TrainingPlan: Sendable, Equatable {
     public var dropout = 0.0
     /// Blocks whose activations are computed again together in the backward pass; 0 to keep all.
     public var recomputedBlocks = 1
+    /// What products with weights are computed in, forward and backward. The gradients' error from int16 is a fraction of what
+    /// training in 16-bit floats, which is usual, brings with it.
+    public var arithmetic = Arithmetic.int16
     public var seed: UInt64 = 0
     /// Updates in a row whose gradient is not finite, and which are skipped, until the run ends with an error.
     public var mostSkipped = 5

@@ -79,6 +79,13 @@ struct PlanOptions: ParsableArguments {
         help: ArgumentHelp("Keep the activations of all blocks (off), or of every n-th.", valueName: "off|n"))
     var checkpointing: String?
 
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "What products with weights are computed in: int16 (fast; a relative error of about 1e-4) or float32. By default int16."
+        ))
+    var arithmetic: Arithmetic?
+
     @Option(name: .long, help: ArgumentHelp("The same seed gives the same bytes.", valueName: "n"))
     var seed: UInt64?
 
@@ -146,6 +153,7 @@ struct PlanOptions: ParsableArguments {
         case .every(let count)?: made.recomputedBlocks = count
         case nil: break
         }
+        made.arithmetic = arithmetic ?? made.arithmetic
         made.seed = seed ?? made.seed
         if let evaluateEvery { (made.evaluateEvery, made.sampleEvery) = (evaluateEvery, evaluateEvery) }
         made.checkpointEvery = checkpointEvery ?? made.checkpointEvery
