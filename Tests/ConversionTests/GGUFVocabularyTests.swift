@@ -44,6 +44,12 @@ import Tokenization
         return try CheckpointModel.open(path)
     }
 
+    /// By bytes: a mark behind a token does not hide it.
+    private static func has(_ text: String, _ tokens: some Sequence<String>) -> Bool {
+        let bytes = Data(text.utf8)
+        return tokens.contains { bytes.range(of: Data($0.utf8)) != nil }
+    }
+
     private func text(_ name: String) throws -> String {
         try String(contentsOfFile: "\(Self.tokenizers)/\(name).json", encoding: .utf8)
     }
@@ -81,7 +87,7 @@ import Tokenization
             var compared = 0
             for sample in try #require(recorded.tokenizers[name]).cases {
                 // What GGUF does not say: which spaces added tokens take with them, and normalisation.
-                guard !added.contains(where: { sample.text.contains($0) }),
+                guard !Self.has(sample.text, added),
                     sample.text.precomposedStringWithCanonicalMapping.utf8.elementsEqual(sample.text.utf8)
                 else { continue }
                 #expect(try made.encode(sample.text) == sample.ids, "\(sample.text.debugDescription)")
@@ -114,7 +120,7 @@ import Tokenization
             var compared = 0
             let added = source.configuration.tokens.added.keys
             for sample in try #require(recorded["llava"]).cases
-            where !added.contains(where: { sample.text.contains($0) }) {
+            where !Self.has(sample.text, added) {
                 #expect(try made.encode(sample.text) == original.encode(sample.text), "\(sample.text.debugDescription)")
                 compared += 1
             }
