@@ -188,7 +188,7 @@ let package = Package(
             "Conversion",
             [
                 "Architecture", "BundleFormat", "Bytes", "Checkpoints", "JSON", "Kernels", "Models", "Quantization",
-                "Tensors",
+                "Tensors", "Tokenization",
             ]),
         tests(
             "Adapters",

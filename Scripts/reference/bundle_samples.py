@@ -553,6 +553,13 @@ def invalid() -> dict[str, tuple[bytes, dict]]:
         "embeddings-fewer-than-tokens": model("backbone/embeddingRows", 8),
         "epsilon-negative": model("backbone/normEpsilon", -1e-5),
         "rope-factor-of-zero": model("backbone/rope/scaling", {"linear": {"factor": 0}}),
+        "rope-llama3-high-below-low": opens(
+            write(manifest=set_key("model/backbone/rope/scaling", {"llama3": {"parameters": {
+                "factor": 8, "lowFrequencyFactor": 4, "highFrequencyFactor": 1, "originalMaxPositions": 8192}}})),
+            "model.backbone.rope.scaling.highFrequencyFactor is 1.0, not above"),
+        "rope-factors-too-few": opens(
+            write(manifest=set_key("model/backbone/rope/scaling", {"frequencies": {"factors": [1.5]}})),
+            "model.backbone.rope.scaling.factors.count is 1"),
         "rope-scaling-unknown": model("backbone/rope/scaling", {"yarn": {"factor": 2}}, "manifest: key 'model.backbone.rope.scaling'"),
         "window-of-zero": model("backbone/slidingWindow", 0),
         "begin-past-the-vocabulary": model("tokens/begin", 9),

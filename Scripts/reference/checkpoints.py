@@ -108,6 +108,10 @@ def rope(config: dict[str, Any]) -> Rope:
         kind={"default": "none"}.get(kind, kind),
         factor=float(scaling.get("factor", 1.0)),
         max_positions=config["max_position_embeddings"],
+        low=float(scaling.get("low_freq_factor", 1.0)),
+        high=float(scaling.get("high_freq_factor", 4.0)),
+        original=scaling.get("original_max_position_embeddings", config["max_position_embeddings"]),
+        factors=tuple(scaling.get("short_factor", ())),
     )
 
 

@@ -36,7 +36,8 @@ CRAYON = os.environ.get("CRAYON", ".build/release/crayon")
 TYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8, torch.uint64,
          torch.uint32, torch.uint16, torch.uint8, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2]  # fmt: skip
 NUMPY = {t for t in TYPES if t not in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2)}
-TARGETS = ["safetensors", "pytorch", "npz", "gguf"]
+TARGETS = ["safetensors", "pytorch", "npz", "gguf", "bin shards", "npz shards"]
+SHARDS = {"bin shards": ("pytorch", "pytorch_model.bin.index.json"), "npz shards": ("npz", "model.npz.index.json")}
 ENDING = {"safetensors": ".safetensors", "pytorch": ".pth", "npz": ".npz", "gguf": ".gguf"}
 Tensors = dict[str, torch.Tensor]
 
@@ -194,15 +195,28 @@ SOURCES = {
 }
 
 
-def convert(source: Path, output: Path) -> str:
-    done = subprocess.run([CRAYON, "convert", source, "-o", output, "--quiet"], capture_output=True, text=True)
+def convert(source: Path, output: Path, *options: str) -> str:
+    done = subprocess.run([CRAYON, "convert", source, "-o", output, "--quiet", *options], capture_output=True, text=True)
     return done.stderr.strip() if done.returncode else ""
+
+
+def shards(folder: Path, index: str) -> Tensors:
+    """All tensors of a folder in shards; each file must hold what the index says, and no more."""
+    files: dict[str, list[str]] = {}
+    for name, file in json.loads((folder / index).read_text())["weight_map"].items():
+        files.setdefault(file, []).append(name)
+    found = {}
+    for file, names in files.items():
+        held = load(folder / file)
+        assert sorted(held) == sorted(names), f"{file} holds {sorted(held)}"
+        found |= held
+    return found
 
 
 def cell(source: Path, tensors: Tensors, target: str, folder: Path) -> tuple[str, str]:
     """What the matrix says, and the reason where it is a failure."""
     expected = dict(tensors)
-    if target == "npz":
+    if target.startswith("npz"):
         if any(t.dtype in (torch.float8_e4m3fn, torch.float8_e5m2) for t in expected.values()):
             error = convert(source, folder / "refused.npz")
             if "F8_E" not in error:
@@ -211,6 +225,14 @@ def cell(source: Path, tensors: Tensors, target: str, folder: Path) -> tuple[str
             save_file(kept, folder / "kept.safetensors")
             source, expected = folder / "kept.safetensors", kept
         expected = {name: t.float() if t.dtype == torch.bfloat16 else t for name, t in expected.items()}
+    if target in SHARDS:
+        kind, index = SHARDS[target]
+        # Files of 200 bytes, or one tensor.
+        error = convert(source, folder / "out", "--to", kind, "--shard-size", "2e-7")
+        found = {} if error else shards(folder / "out", index)
+        wrong = [n for n in set(found) ^ set(expected) or expected if not (n in found and same(found[n], expected[n]))]
+        files = len(list((folder / "out").glob("*-of-*")))
+        return ("FAILED", error or f"{wrong[:4]}") if error or wrong else (f"{len(found)} in {files}", "")
     output = folder / f"out{ENDING[target]}"
     error = convert(source, output)
     if target == "gguf":

@@ -209,6 +209,36 @@ def language_fixtures(out: Path) -> list[Case]:
             ),
             dtype=torch.float16, lengths=(8, 29), seed=26, matters={"sliding window": without_window},
         ),
+        Kin(
+            name="llama3-rope",
+            covers="LlamaForCausalLM as Llama 3.1 has it: bfloat16, grouped heads, RoPE of type llama3 by 4 over 32 positions: "
+            "of 12 wavelengths one stays, two are between both limits, nine are stretched",
+            config=LlamaConfig(
+                vocab_size=71, hidden_size=72, intermediate_size=82, num_attention_heads=3, num_key_value_heads=1,
+                max_position_embeddings=128, rms_norm_eps=1e-5, tie_word_embeddings=False,
+                rope_parameters={
+                    "rope_type": "llama3", "factor": 4.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                    "original_max_position_embeddings": 32, "rope_theta": 10000.0,
+                },
+                **common,
+            ),
+            dtype=torch.bfloat16, lengths=(11, 70), seed=31, matters={"RoPE scaling": without_rope_scaling}, greedy=(0,),
+        ),
+        Kin(
+            name="longrope-equal",
+            covers="LlamaForCausalLM, float16, RoPE of type longrope whose short and long factors are the same: what a GGUF "
+            "file's own frequencies become as a checkpoint; older config.json",
+            config=LlamaConfig(
+                vocab_size=63, hidden_size=40, intermediate_size=66, num_attention_heads=4, num_key_value_heads=4,
+                max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=False,
+                rope_parameters={
+                    "rope_type": "longrope", "factor": 1.0, "attention_factor": 1.0, "original_max_position_embeddings": 64,
+                    "short_factor": [1.0, 1.25, 2.5, 3.0, 7.5], "long_factor": [1.0, 1.25, 2.5, 3.0, 7.5], "rope_theta": 10000.0,
+                },
+                **common,
+            ),
+            dtype=torch.float16, lengths=(5, 33), seed=29, old_config=True, matters={"RoPE scaling": without_rope_scaling},
+        ),
     ]  # fmt: skip
     return [make(kin, out) for kin in kins]
 

@@ -499,4 +499,5 @@ def fused(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return result
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -218,6 +218,72 @@ def invalid() -> dict[str, tuple[bytes, str]]:
     }  # fmt: skip
 
 
+def part(number: int, count: int, tensors: list[tuple], total: int | None, more: list[bytes] | None = None) -> bytes:
+    """One of a model's files, as llama-gguf-split writes it."""
+    pairs = [pair("split.no", 2, number), pair("split.count", 2, count)]
+    if total is not None:
+        pairs.append(pair("split.tensors.count", 5, total))
+    return file(pairs + (more or []), tensors)
+
+
+def split() -> tuple[dict[str, tuple[dict[str, bytes], list[tuple]]], dict[str, tuple[dict[str, bytes], str]]]:
+    """Models in several files, by the first one's name: the files, and what they hold or the error."""
+    random = np.random.default_rng(8)
+    a, b, c = (
+        ("a", [3], "F32", blocks("F32", random, 3)), ("b", [32, 2], "Q8_0", blocks("Q8_0", random, 64)),
+        ("c", [5], "F16", blocks("F16", random, 5)),
+    )  # fmt: skip
+
+    def names(prefix: str, count: int) -> list[str]:
+        return [f"{prefix}-{index + 1:05}-of-{count:05}.gguf" for index in range(count)]
+
+    def whole(prefix: str, *contents: list[tuple], total: int | None = None) -> dict[str, bytes]:
+        count = len(contents)
+        total = sum(map(len, contents)) if total is None else total
+        first = [pair("general.name", 8, "in parts")]
+        return {
+            name: part(index, count, tensors, total, first if index == 0 else [])
+            for index, (name, tensors) in enumerate(zip(names(prefix, count), contents, strict=True))
+        }
+
+    good = {
+        "three": (whole("three", [a], [b], [c]), [a, b, c]),
+        "no-tensor-first": (whole("no-tensor-first", [], [a, c]), [a, c]),
+        "no-total": ({name: part(index, 2, [x], None) for index, (name, x) in enumerate(zip(names("no-total", 2), (b, c), strict=True))}, [b, c]),
+        "one-of-one": ({"one-of-one.gguf": part(0, 1, [a], 1)}, [a]),
+    }  # fmt: skip
+    missing = dict(list(whole("missing", [a], [b], [c]).items())[:2])
+    last = names("not-first", 2)[1]
+    swapped = whole("swapped", [a], [b], [c])
+    second, third = names("swapped", 3)[1:]
+    swapped[second], swapped[third] = swapped[third], swapped[second]
+    other = whole("other-count", [a], [b])
+    other[names("other-count", 2)[1]] = part(1, 3, [b], 2)
+    alone = whole("alone", [a], [b])
+    alone[names("alone", 2)[1]] = file([], [b])
+    broken = whole("broken", [a], [b])
+    broken[names("broken", 2)[1]] = broken[names("broken", 2)[1]][:60]
+    one = names("one", 2)[0]
+    bad = {
+        "missing": (missing, "1 of 3 parts missing: 'missing-00003-of-00003.gguf'"),
+        "not-first": ({last: part(1, 2, [b], 2)}, "key 'split.no': part 2 of 2; expected the first part"),
+        "swapped": (swapped, "key 'split.no': part 3 of 3; expected part 2 of 3"),
+        "other-count": (other, "key 'split.count': part 2 of 3; expected part 2 of 2"),
+        "alone": (alone, "key 'split.no': part ? of ?; expected part 2 of 2"),
+        "broken": (broken, "broken-00002-of-00002.gguf"),
+        "same-name-in-two": (whole("same-name-in-two", [a], [c, a]), "tensor 'a': a name that is taken, in 'same-name-in-two-00001"),
+        "more-promised": (whole("more-promised", [a], [b], total=3), "key 'split.tensors.count': 3; expected 2"),
+        "fewer-promised": (whole("fewer-promised", [a], [b], total=0), "key 'split.tensors.count': 0; expected 2"),
+        "renamed": ({"renamed.gguf": part(0, 2, [a], 2)}, "expected a name that ends in '-00001-of-00002.gguf'"),
+        "number-beyond": ({"number-beyond.gguf": part(2, 2, [a], 2)}, "key 'split.no': part 2 of 2"),
+        "count-of-0": ({"count-of-0.gguf": part(0, 0, [a], 1)}, "key 'split.count': part 0 of 0"),
+        "no-number": ({one: file([pair("split.count", 2, 2)], [a])}, "key 'split.no': nothing"),
+        "count-text": ({"count-text.gguf": file([pair("split.count", 8, "2")], [a])}, "key 'split.count': a text"),
+        "many-parts": ({"many-parts-00001-of-65535.gguf": part(0, 65535, [a], 1)}, "65534 of 65535 parts missing"),
+    }  # fmt: skip
+    return good, bad
+
+
 def main() -> None:
     root = Path(__file__).resolve().parents[2]
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else root / "Formats/samples/gguf"
@@ -233,6 +299,18 @@ def main() -> None:
     for name, (raw, error) in invalid().items():
         (folder / "invalid" / name).write_bytes(raw)
         expectations["invalid"][name] = error
+    good, bad = split()
+    for files, tensors in good.values():
+        for name, raw in files.items():
+            (folder / "valid" / name).write_bytes(raw)
+        expectations["valid"][min(files)] = {
+            tensor: {"type": kind, "shape": dims[::-1], "bytes": numbers(kind, data).hex()}
+            for tensor, dims, kind, data in tensors
+        }
+    for files, error in bad.values():
+        for name, raw in files.items():
+            (folder / "invalid" / name).write_bytes(raw)
+        expectations["invalid"][min(files)] = error
     (folder / "expectations.json").write_text(json.dumps(expectations, indent=1, ensure_ascii=False) + "\n")
     print(f"{folder}: {len(expectations['valid'])} valid, {len(expectations['invalid'])} invalid")
 

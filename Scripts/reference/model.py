@@ -31,12 +31,19 @@ Tensors = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Rope:
-    """Rotary position embedding. `kind` is "none", "linear" or "dynamic" (dynamic NTK)."""
+    """Rotary position embedding. `kind` is "none", "linear", "dynamic" (dynamic NTK), "llama3" or "longrope".
+
+    Of longrope: one list of factors for all lengths, attention as it is.
+    """
 
     base: float = 10000.0
     kind: str = "none"
     factor: float = 1.0
     max_positions: int = 2048
+    low: float = 1.0  # llama3: low_freq_factor, high_freq_factor, original_max_position_embeddings
+    high: float = 4.0
+    original: int = 8192
+    factors: tuple[float, ...] = ()  # longrope
 
 
 @dataclass(frozen=True)
@@ -198,6 +205,9 @@ def rope_tables(rope: Rope, head_dim: int, n: int) -> tuple[Tensor, Tensor]:
     dynamic: for n > max_positions, base is replaced by
              base * (factor * n / max_positions - (factor - 1)) ^ (head_dim / (head_dim - 2)),
              n being the length of the whole sequence in this pass; up to max_positions nothing changes.
+    llama3:  a wavelength w = 2 pi / inv_freq above original / low has inv_freq / factor; one below original / high keeps its
+             own; between, with s = (original / w - low) / (high - low), (1 - s) inv_freq / factor + s inv_freq.
+    longrope: inv_freq[i] is divided by factors[i].
     Both halves of a head use the same angles (rotate-half, not interleaved pairs).
     """
     base = rope.base
@@ -205,6 +215,12 @@ def rope_tables(rope: Rope, head_dim: int, n: int) -> tuple[Tensor, Tensor]:
         stretch = rope.factor * n / rope.max_positions - (rope.factor - 1)
         base = base * stretch ** (head_dim / (head_dim - 2))
     inv_freq = 1.0 / (base ** (torch.arange(0, head_dim, 2).float() / head_dim))
+    if rope.kind == "llama3":
+        wavelength = 2 * math.pi / inv_freq
+        share = ((rope.original / wavelength - rope.low) / (rope.high - rope.low)).clamp(0, 1)
+        inv_freq = (1 - share) * inv_freq / rope.factor + share * inv_freq
+    if rope.kind == "longrope":
+        inv_freq = inv_freq / torch.tensor(rope.factors)
     positions = torch.arange(n).float()
     if rope.kind == "linear":
         positions = positions / rope.factor

@@ -69,7 +69,8 @@ class Made:
 class Dice:
     """Seeded choices."""
 
-    def __init__(self, seed: int, number: int) -> None:
+    def __init__(self, seed: int, number: int, llama3: bool = False) -> None:
+        self.llama3 = llama3
         self.rng = np.random.default_rng([seed, number])
         self.seed = int(self.rng.integers(1 << 31))
 
@@ -80,6 +81,12 @@ class Dice:
         return choices[self.between(0, len(choices) - 1)]
 
     def scaling(self) -> Config | None:
+        if self.llama3:
+            low = float(self.one_of(0.5, 1, 1.5))
+            return {
+                "rope_type": "llama3", "factor": float(self.one_of(2, 3, 8, 32)), "low_freq_factor": low,
+                "high_freq_factor": low * self.one_of(1.5, 4, 20), "original_max_position_embeddings": self.between(8, 300),
+            }  # fmt: skip
         factor = {"factor": float(self.one_of(1, 1.5, 2, 4, 8))}
         return self.one_of(None, {"type": "dynamic", **factor}, {"type": "linear", **factor})
 
@@ -339,6 +346,7 @@ def main() -> int:
     parser.add_argument(
         "--crayon", type=Path, default=Path(".build/release/crayon"), help="the command (default %(default)s)"
     )
+    parser.add_argument("--llama3", action="store_true", help="rotary scaling of type llama3 for every model that can have it")
     parser.add_argument("--keep", type=Path, help="write models and bundles here and leave them")
     arguments = parser.parse_args()
     if not arguments.crayon.is_file():
@@ -351,7 +359,7 @@ def main() -> int:
     outcomes: dict[tuple[str, str], list[Outcome]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for number in range(arguments.first, arguments.first + arguments.count):
-            dice = Dice(arguments.seed, number)
+            dice = Dice(arguments.seed, number, arguments.llama3)
             folder = (arguments.keep or Path(scratch)) / f"{arguments.seed}-{number}"
             made = MAKERS[number % len(MAKERS)](folder / "model", dice)
             c = made.model.backbone

@@ -85,26 +85,3 @@ public struct BackboneConfiguration: Codable, Equatable, Sendable {
         }
     }
 }
-
-/// Rotary position embedding (Su et al. 2021), rotating halves.
-public struct RotaryConfiguration: Codable, Equatable, Sendable {
-    public var base: Double
-    /// The length that the model was trained for; dynamic scaling starts past it.
-    public var maxPositions: Int
-    public var scaling: Scaling
-
-    public enum Scaling: Codable, Equatable, Sendable {
-        case none
-        /// Positions divided by the factor.
-        case linear(factor: Double)
-        /// The base grows with the length once it passes `maxPositions` (NTK-aware):
-        /// `base * (factor * length / maxPositions - (factor - 1)) ^ (headSize / (headSize - 2))`.
-        case dynamic(factor: Double)
-    }
-
-    public init(base: Double = 10000, maxPositions: Int, scaling: Scaling = .none) {
-        self.base = base
-        self.maxPositions = maxPositions
-        self.scaling = scaling
-    }
-}

@@ -31,6 +31,8 @@ public struct VisionConfiguration: Codable, Equatable, Sendable {
         case squeeze
         /// As CLIP's preprocessing: the shorter edge to size, then the centre cut out.
         case cropCentre = "crop-centre"
+        /// As LLaVA's preprocessing with `do_pad`: bars of the mean colour make a square of the longer edge, then that to size.
+        case pad
     }
 
     public static let clipMean: [Float] = [0.48145466, 0.4578275, 0.40821073]

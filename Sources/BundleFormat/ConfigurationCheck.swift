@@ -60,12 +60,28 @@ private struct ConfigurationCheck {
         positive("backbone.normEpsilon", Double(backbone.normEpsilon))
         range("backbone.rope.maxPositions", backbone.rope.maxPositions, 1...(1 << 30))
         positive("backbone.rope.base", backbone.rope.base)
-        switch backbone.rope.scaling {
-        case .none: break
-        case .linear(let factor), .dynamic(let factor): positive("backbone.rope.scaling", factor)
-        }
+        run(backbone.rope.scaling, headSize: backbone.headSize)
         range("backbone.slidingWindow", backbone.slidingWindow ?? 1, 1...(1 << 30))
         range("backbone.firstWindowedLayer", backbone.firstWindowedLayer ?? 0, 0...(1 << 30))
+    }
+
+    private mutating func run(_ scaling: RotaryConfiguration.Scaling, headSize: Int) {
+        let name = "backbone.rope.scaling"
+        switch scaling {
+        case .none: break
+        case .linear(let factor), .dynamic(let factor): positive(name, factor)
+        case .llama3(let scaling):
+            positive("\(name).factor", scaling.factor)
+            positive("\(name).lowFrequencyFactor", scaling.lowFrequencyFactor)
+            positive("\(name).highFrequencyFactor", scaling.highFrequencyFactor)
+            require(
+                scaling.highFrequencyFactor > scaling.lowFrequencyFactor, "\(name).highFrequencyFactor",
+                "\(scaling.highFrequencyFactor), not above lowFrequencyFactor")
+            range("\(name).originalMaxPositions", scaling.originalMaxPositions, 1...(1 << 30))
+        case .frequencies(let factors):
+            range("\(name).factors.count", factors.count, headSize / 2...headSize / 2)
+            for factor in factors { positive("\(name).factors", Double(factor)) }
+        }
     }
 
     mutating func run(_ vision: VisionConfiguration) {

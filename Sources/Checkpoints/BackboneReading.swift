@@ -96,7 +96,8 @@ extension Layout {
             headCount: heads, keyValueHeadCount: keyValueHeads, headSize: headSize,
             intermediateSize: try config.extent("intermediate_size"),
             normEpsilon: Float(try config.optionalPositive("rms_norm_eps") ?? 1e-6),
-            rope: try readRotary(config, defaultMaxPositions: keys.maxPositions), attentionForm: keys.form)
+            rope: try readRotary(config, defaultMaxPositions: keys.maxPositions, headSize: headSize),
+            attentionForm: keys.form)
         try readBiases(context, config, keys, &backbone)
         backbone.isHeadTied = try isHeadTied(context, config)
         try readWindow(config, keys, &backbone)

@@ -40,7 +40,7 @@ struct OpenedParts {
     let adapters: [AdapterReading]
     private let parts: CheckpointParts
     private let crayonConfiguration: CrayonFileConfiguration?
-    private(set) var warnings: [String] = []
+    var warnings: [String] = []
 
     var sources: [OpenedSource] { [base] + [vision, crayon].compactMap { $0 } }
 
@@ -120,18 +120,14 @@ struct OpenedParts {
                 found: "pictures of \(configuration.imageSize) x \(configuration.imageSize)",
                 expected: "\(configuration.patchSize), the size of a patch, to \(1 << 16)")
         }
-        let preprocessor = try (vision ?? base).reader("preprocessor_config.json")
+        let preprocessor = try preprocessor(vision ?? base)
         let mean = try preprocessor.map { reader throws(CrayonError) in
             try CrayonFileConfiguration.channels(reader, "image_mean")
         }
         let std = try preprocessor.map { reader throws(CrayonError) in
             try CrayonFileConfiguration.channels(reader, "image_std")
         }
-        if try preprocessor?.optionalBool("do_pad") == true {
-            warnings.append(
-                "\(preprocessor?.place ?? base.place): pictures are to be padded to a square; Crayon "
-                    + (configuration.resize == .squeeze ? "squeezes them into one" : "cuts one from their middle"))
-        }
+        if let preprocessor { try readPreparation(preprocessor, &configuration) }
         configuration.imageMean = file?.imageMean ?? mean.flatMap { $0 } ?? configuration.imageMean
         configuration.imageStd = file?.imageStd ?? std.flatMap { $0 } ?? configuration.imageStd
         return configuration
@@ -197,7 +193,8 @@ struct OpenedParts {
             [
                 "config.json", "generation_config.json", "tokenizer.model", "tokenizer_config.json",
                 "added_tokens.json",
-                "special_tokens_map.json", "preprocessor_config.json",
+                "special_tokens_map.json", "preprocessor_config.json", "processor_config.json", "chat_template.jinja",
+                "chat_template.json",
             ], of: base.folder)
         // Without a SentencePiece model there is nothing else to make an exported checkpoint speak.
         if !files.contains(where: { $0.name == "tokenizer.model" }) { try add(["tokenizer.json"], of: base.folder) }

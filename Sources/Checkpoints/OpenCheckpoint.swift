@@ -47,12 +47,21 @@ func openCheckpoint(
         }
     }
     if let file = try folder.path(of: names.pytorch) { return try CheckpointFormat.open(file) }
+    if try folder.path(of: ShardedFolder.numpyIndex) != nil {
+        return try ShardedFolder(folder: folder, indexName: ShardedFolder.numpyIndex) { path throws(CrayonError) in
+            try CheckpointFormat.open(path)
+        }
+    }
     let others = [".bin", ".pth", ".pt", ".ckpt", ".npz", ".npy"].flatMap { folder.names(endingIn: $0) }
         .filter { !isCompanion($0) }
     if let file = try only(others, "files of PyTorch or NumPy", names.pytorch, ShardedFolder.pytorchIndex, folder) {
         return try CheckpointFormat.open(file)
     }
-    if let file = try only(folder.names(endingIn: ".gguf"), "GGUF files", "GGUF file", "the path of one", folder) {
+    let ggufs = folder.names(endingIn: ".gguf")
+    if let name = GGUFSplit.first(among: ggufs), let file = try folder.path(of: name) {
+        return try CheckpointFormat.open(file)
+    }
+    if let file = try only(ggufs, "GGUF files", "GGUF file", "the path of one", folder) {
         return try CheckpointFormat.open(file)
     }
     throw CrayonError(

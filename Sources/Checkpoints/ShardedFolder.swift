@@ -2,7 +2,7 @@ public import Bytes
 import JSON
 public import Tensors
 
-/// A folder of shards, safetensors or PyTorch's, with the index that says which tensor lies in which.
+/// A folder of shards, safetensors, PyTorch's or NumPy's, with the index that says which tensor lies in which.
 public struct ShardedFolder: Checkpoint {
     public let place: String
     /// In the order of their names.
@@ -14,6 +14,8 @@ public struct ShardedFolder: Checkpoint {
 
     static let safetensorsIndex = "model.safetensors.index.json"
     static let pytorchIndex = "pytorch_model.bin.index.json"
+    /// `crayon convert`'s own; NumPy has no shards.
+    static let numpyIndex = "model.npz.index.json"
     private static let listed = 20
 
     /// - Throws: `CrayonError` when the index or a shard does not follow its format, a shard is missing or

@@ -1,5 +1,4 @@
 public import Bytes
-import JSON
 public import Tensors
 
 #if canImport(Glibc)
@@ -11,8 +10,7 @@ public import Tensors
 /// Writes a checkpoint folder as transformers does: `model.safetensors`, or shards of a greatest size with
 /// `model.safetensors.index.json`.
 ///
-/// Shards take the declared tensors in order, each as many as fit; a tensor larger than the limit has a
-/// shard of its own. `commit` brings the shards into place one by one and the index last; when it
+/// `ShardPlan` says which tensor goes where. `commit` brings the shards into place one by one and the index last; when it
 /// overwrites, it then takes away what is left of the checkpoint that was there.
 public final class ShardedSafetensorsWriter: Sendable {
     public let folder: String
@@ -41,47 +39,20 @@ public final class ShardedSafetensorsWriter: Sendable {
         precondition(shardLimit > 0)
         self.owner = if let owner { owner } else { try OutputFolder(folder) }
         replaced = try Self.earlier(in: folder, baseName: baseName, overwrites: overwrites)
-        var shards: [[SafetensorsWriter.Declaration]] = [[]]
-        var filled = 0
-        var total = 0
-        for declaration in declarations {
-            if filled > 0, declaration.byteCount > shardLimit - filled {
-                shards.append([])
-                filled = 0
-            }
-            shards[shards.count - 1].append(declaration)
-            filled += declaration.byteCount
-            total += declaration.byteCount
-        }
+        let plan = try ShardPlan(
+            declarations, baseName: baseName, ending: ".safetensors", limit: shardLimit, in: folder)
         var writers: [SafetensorsWriter] = []
-        var shardOf: [String: Int] = [:]
-        var map: [(name: String, file: String)] = []
-        for (position, shard) in shards.enumerated() {
-            let name =
-                shards.count == 1
-                ? "\(baseName).safetensors"
-                : "\(baseName)-\(Self.digits(position + 1))-of-\(Self.digits(shards.count)).safetensors"
+        for shard in plan.shards {
             writers.append(
                 try SafetensorsWriter(
-                    path: "\(folder)/\(name)", declarations: shard, metadata: metadata,
-                    keptAt: kept.map { "\($0)/\(name)" }))
-            for declaration in shard {
-                guard shardOf.updateValue(position, forKey: declaration.name) == nil else {
-                    throw CrayonError(
-                        .usage, in: folder, item: "tensor '\(declaration.name)'", found: "a name that is already taken",
-                        expected: "names that are unique")
-                }
-                map.append((declaration.name, name))
-            }
+                    path: "\(folder)/\(shard.name)", declarations: shard.declarations, metadata: metadata,
+                    keptAt: kept.map { "\($0)/\(shard.name)" }))
         }
-        var weightMap = JSONObject()
-        for (name, file) in map.sorted(by: { $0.name < $1.name }) { weightMap[name] = .string(file) }
-        let value: JSONValue = ["metadata": ["total_size": .int(total)], "weight_map": .object(weightMap)]
         self.folder = folder
         self.writers = writers
-        self.shardOf = shardOf
-        indexPath = "\(folder)/\(baseName).safetensors.index.json"
-        index = shards.count == 1 ? nil : value.text(style: .pretty(indent: 2)) + "\n"
+        shardOf = plan.shardOf
+        indexPath = "\(folder)/\(plan.indexName)"
+        index = plan.index
     }
 
     /// Writes a run of a tensor's bytes. Safe from several threads for disjoint runs.
@@ -131,11 +102,6 @@ public final class ShardedSafetensorsWriter: Sendable {
         }
     }
 
-    private static func digits(_ number: Int) -> String {
-        let text = String(number)
-        return String(repeating: "0", count: max(0, 5 - text.count)) + text
-    }
-
     /// - Returns: the paths of an earlier checkpoint's files.
     private static func earlier(in folder: String, baseName: String, overwrites: Bool) throws(CrayonError) -> [String] {
         let files = try FolderFiles(path: folder)
@@ -146,13 +112,7 @@ public final class ShardedSafetensorsWriter: Sendable {
                 .usage, in: folder, found: "a folder that already holds \(ShardedFolder.list(present))",
                 expected: "a new or empty folder", advice: "Name another folder, or remove those files.")
         }
-        let shard = try? Regex("-[0-9]{5,}-of-[0-9]{5,}\\.safetensors")
-        let own = present.filter { name in
-            guard name.hasPrefix(baseName) else { return false }
-            let rest = name.dropFirst(baseName.count)
-            if rest == ".safetensors" || rest == ".safetensors.index.json" { return true }
-            return shard.flatMap { try? $0.wholeMatch(in: rest) } != nil
-        }
+        let own = present.filter { ShardPlan.names($0, baseName: baseName, ending: ".safetensors") }
         return own.map { "\(folder)/\($0)" }
     }
 }

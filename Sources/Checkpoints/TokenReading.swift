@@ -30,7 +30,7 @@ struct TokenReading {
         }
         var begin = try config?.optionalInt("bos_token_id")
         if begin == nil { begin = try generation?.optionalInt("bos_token_id") }
-        if let json = try byteLevelTokenizer() {
+        if let json = try bytePairTokenizer() {
             for token in try json.addedTokens() { added[token.text] = Int(token.id) }
             begin = try self.begin(json)
         }
@@ -63,12 +63,12 @@ struct TokenReading {
     }
 
     /// A `tokenizer.json` that is the model's tokenizer.
-    private func byteLevelTokenizer() throws(CrayonError) -> TokenizerJSON? {
+    private func bytePairTokenizer() throws(CrayonError) -> TokenizerJSON? {
         guard try folder.bytes("tokenizer.model") == nil, let text = try folder.bytes("tokenizer.json") else {
             return nil
         }
         let json = try TokenizerJSON(text, place: "\(folder.path)/tokenizer.json")
-        return json.isByteLevel ? json : nil
+        return json.isBytePair ? json : nil
     }
 
     /// What the tokenizer puts before a text, whatever config.json names. A post-processor that is not read is an error of

@@ -43,7 +43,12 @@ public struct ImagePreparation: Equatable, Sendable {
         ImagePreparation(size: size, fit: .cropCentre, resampling: .pillowBicubic)
     }
 
-    /// What a model's configuration asks for: CoLLaVO's preparation for `squeeze`, CLIP's for `crop-centre`.
+    /// Hugging Face's `LlavaImageProcessor` with `do_pad`.
+    public static func padded(size: Int) -> ImagePreparation {
+        ImagePreparation(size: size, fit: .pad, resampling: .pillowBicubic)
+    }
+
+    /// What a model's configuration asks for: CoLLaVO's preparation for `squeeze`, CLIP's for `crop-centre`, LLaVA's for `pad`.
     public init(_ configuration: VisionConfiguration) {
         self.init(
             size: configuration.imageSize, fit: configuration.resize,
@@ -73,6 +78,8 @@ public struct ImagePreparation: Equatable, Sendable {
     public func resized(_ image: RGBImage) throws(CrayonError) -> RGBImage {
         switch fit {
         case .squeeze: return try image.resized(width: size, height: size, resampling: resampling)
+        case .pad:
+            return try padded(image).resized(width: size, height: size, resampling: resampling)
         case .cropCentre:
             let short = min(image.width, image.height)
             let long = max(image.width, image.height)
@@ -83,6 +90,20 @@ public struct ImagePreparation: Equatable, Sendable {
                 width: isWide ? newLong : size, height: isWide ? size : newLong, resampling: resampling)
             return all.cropped(x: (all.width - size) / 2, y: (all.height - size) / 2, width: size, height: size)
         }
+    }
+
+    /// The picture in the middle of a square of the mean colour, truncated to whole numbers.
+    private func padded(_ image: RGBImage) throws(CrayonError) -> RGBImage {
+        let side = max(image.width, image.height)
+        let (area, overflow) = side.multipliedReportingOverflow(by: side)
+        guard !overflow, area <= RGBImage.mostPixels else {
+            throw CrayonError(
+                .unsupported, in: "picture", found: "\(image.width) x \(image.height) pixels to be padded to a square",
+                expected: "a picture less long and thin", advice: "Cut the picture.")
+        }
+        // By the number that a file has, not by the float32 nearest to it.
+        let color = mean.map { UInt8(max(0, min(255, (Double($0.description) ?? 0) * 255))) }
+        return image.padded(to: side, color: color)
     }
 
     /// The vision tower's input.

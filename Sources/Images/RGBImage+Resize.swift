@@ -34,4 +34,24 @@ extension RGBImage {
         }
         return RGBImage(width: newWidth, height: newHeight, pixels: cut)
     }
+    /// The picture in the middle of a square, where an odd rest goes below and to the right.
+    /// - Parameter color: three samples.
+    /// - Precondition: the square is no smaller than the picture.
+    func padded(to side: Int, color: [UInt8]) -> RGBImage {
+        precondition(color.count == 3 && side >= max(width, height))
+        guard side > width || side > height else { return self }
+        let (left, top) = ((side - width) / 2, (side - height) / 2)
+        func bar(_ count: Int) -> [UInt8] { (0..<count).flatMap { _ in color } }
+        let (before, behind) = (bar(left), bar(side - width - left))
+        var square: [UInt8] = []
+        square.reserveCapacity(side * side * 3)
+        square += bar(top * side)
+        for row in 0..<height {
+            square += before
+            square += pixels[row * width * 3..<(row + 1) * width * 3]
+            square += behind
+        }
+        square += bar((side - height - top) * side)
+        return RGBImage(width: side, height: side, pixels: square)
+    }
 }

@@ -21,10 +21,7 @@ public struct RotaryTable: Sendable {
         let half = headSize / 2
         var divisor: Float = 1
         if case .linear(let factor) = configuration.scaling { divisor = Float(factor) }
-        let frequencies = (0..<half).map { index -> Float in
-            let exponent = Float(2 * index) / Float(headSize)
-            return 1 / Float(pow(base, Double(exponent)))
-        }
+        let frequencies = configuration.frequencies(base: base, headSize: headSize)
         var cosines = [Float](repeating: 0, count: positions * half)
         var sines = cosines
         for position in 0..<positions {
@@ -50,7 +47,7 @@ public final class RotaryEmbedding: Sendable {
     public let headSize: Int
     private let latest = Mutex<RotaryTable?>(nil)
 
-    /// - Precondition: `headSize` is even.
+    /// - Precondition: `headSize` is even, and factors of frequencies are half as many, which reading sees to.
     public init(_ configuration: RotaryConfiguration, headSize: Int) {
         precondition(headSize > 0 && headSize % 2 == 0)
         self.configuration = configuration

@@ -28,21 +28,17 @@ public struct StreamingDecoder: Sendable {
         case .nothing: return finish()
         case .byte(let byte):
             pending.append(byte)
+            // What becomes of the run is known at its end.
+            if tokenizer.replacement == .eachByteOfRun { return "" }
             return emit(completeCharacters(atEnd: false))
         case .bytes(let bytes):
             pending += bytes
             return emit(completeCharacters(atEnd: false))
         case .verbatim(let text): return finish() + emit(text)
-        case .text(let text):
-            let before = finish()
-            guard isAtStart, tokenizer.leadingSpaces != .kept, text.utf8.first == 0x20 else {
-                return before + emit(text)
-            }
-            if tokenizer.leadingSpaces == .oneDropped { isAtStart = false }
-            // The byte, not the character: a combining mark may follow the space.
-            return before + emit(String(decoding: text.utf8.dropFirst(), as: UTF8.self))
-        // What is left out of a byte-level tokenizer's text does not part the bytes around it.
-        case .added where skipsAddedTokens && tokenizer.replacement == .eachBeginning: return ""
+        case .text(let text): return finish() + emitSpaced(text)
+        // What the Python package leaves out does not part the bytes around it.
+        case .added where skipsAddedTokens && tokenizer.replacement != .eachByte: return ""
+        case .added(let text) where tokenizer.replacement == .eachByteOfRun: return finish() + emitSpaced(text)
         case .added(let text):
             let before = finish()
             isAtStart = true
@@ -52,7 +48,19 @@ public struct StreamingDecoder: Sendable {
 
     /// What is left when no more ids come; the decoder can go on afterwards.
     public mutating func finish() -> String {
-        pending.isEmpty ? "" : emit(completeCharacters(atEnd: true))
+        guard !pending.isEmpty else { return "" }
+        guard tokenizer.replacement == .eachByteOfRun else { return emit(completeCharacters(atEnd: true)) }
+        defer { pending.removeAll(keepingCapacity: true) }
+        return emitSpaced(
+            String(validating: pending, as: UTF8.self) ?? String(repeating: "\u{fffd}", count: pending.count))
+    }
+
+    /// Text whose first space may be the one that encoding put there.
+    private mutating func emitSpaced(_ text: String) -> String {
+        guard isAtStart, tokenizer.leadingSpaces != .kept, text.utf8.first == 0x20 else { return emit(text) }
+        if tokenizer.leadingSpaces == .oneDropped { isAtStart = false }
+        // The byte, not the character: a combining mark may follow the space.
+        return emit(String(decoding: text.utf8.dropFirst(), as: UTF8.self))
     }
 
     private mutating func emit(_ text: String) -> String {

@@ -37,6 +37,9 @@ public enum ReplacementRule: Sendable {
     case eachByte
     /// U+FFFD for the longest run of bytes that could have begun a character, as Unicode recommends.
     case eachBeginning
+    /// U+FFFD for each byte of a run of them, the good ones too, as the Python package's ByteFallback does it. Added tokens are
+    /// text like any other.
+    case eachByteOfRun
 }
 
 /// What becomes of the spaces that a text begins with when it is put together from ids.

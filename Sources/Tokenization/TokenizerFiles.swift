@@ -2,7 +2,7 @@ public import Bytes
 import Foundation
 import JSON
 
-/// A tokenizer as a checkpoint's folder holds it: `tokenizer.model` or a byte-level `tokenizer.json`, and what the Hugging
+/// A tokenizer as a checkpoint's folder holds it: `tokenizer.model` or a `tokenizer.json` with a BPE model, and what the Hugging
 /// Face files beside it say about added tokens and their use.
 public struct TokenizerFiles: Sendable {
     /// What the ids are ids of. Where both are there, `tokenizer.model` is read.
@@ -58,7 +58,7 @@ public struct TokenizerFiles: Sendable {
         } else {
             throw CrayonError(
                 .missing, in: place, item: "tokenizer.model or tokenizer.json", found: "neither",
-                expected: "a SentencePiece model, or a byte-level tokenizer of the package 'tokenizers'")
+                expected: "a SentencePiece model, or a BPE tokenizer of the package 'tokenizers'")
         }
         func reader(_ name: String) throws(CrayonError) -> JSONReader? {
             guard let region = try file(name) else { return nil }

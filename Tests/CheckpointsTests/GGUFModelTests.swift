@@ -88,7 +88,7 @@ import Tokenization
         let cases: [(String, GGUFWriter.Value, String)] = [
             ("general.architecture", .string("mamba"), "key 'general.architecture': 'mamba'"),
             ("general.type", .string("adapter"), "key 'general.type': 'adapter'"),
-            ("split.count", .uint32(3), "key 'split.count': one of 3 files"),
+            ("split.count", .uint32(3), "key 'split.no': nothing"),
             ("llama.expert_count", .uint32(8), "a mixture of experts"),
             ("llama.rope.scaling.type", .string("yarn"), "key 'llama.rope.scaling.type': 'yarn'"),
             ("llama.rope.dimension_count", .uint32(4), "key 'llama.rope.dimension_count': 4"),
@@ -112,15 +112,18 @@ import Tokenization
 
     @Test func otherVocabulariesAreReported() throws {
         let folder = TemporaryFolder()
-        let model = try CheckpointModel.open(
-            Self.file(in: folder, replacing: "tokenizer.ggml.model", with: .string("gpt2")))
-        #expect(model.file("tokenizer.model") == nil)
-        #expect(model.warnings.contains { $0.contains("a vocabulary of kind 'gpt2'") })
+        for (kind, text) in [("bert", "a vocabulary of kind 'bert'"), ("gpt2", "cut by the rule 'default'")] {
+            let model = try CheckpointModel.open(
+                Self.file(in: folder, replacing: "tokenizer.ggml.model", with: .string(kind)))
+            #expect(model.file("tokenizer.model") == nil && model.file("tokenizer.json") == nil)
+            #expect(model.warnings.contains { $0.contains(text) })
+        }
     }
 
-    /// A small Llama of zeros, with one value of its metadata replaced.
-    private static func file(
-        in folder: TemporaryFolder, replacing key: String, with value: GGUFWriter.Value
+    /// A small Llama of zeros, with one value of its metadata replaced, and one more vector in front.
+    static func file(
+        in folder: TemporaryFolder, replacing key: String, with value: GGUFWriter.Value,
+        vector: (name: String, type: GGMLType, values: [Float])? = nil
     ) throws -> String {
         var metadata: [(name: String, value: GGUFWriter.Value)] = [
             ("general.architecture", .string("llama")), ("llama.block_count", .uint32(1)),
@@ -139,11 +142,20 @@ import Tokenization
             ("blk.0.attn_output.weight", [32, 32]),
             ("blk.0.ffn_gate.weight", [8, 32]), ("blk.0.ffn_up.weight", [8, 32]), ("blk.0.ffn_down.weight", [32, 8]),
         ]
-        let tensors = shapes.map { GGUFWriter.Declaration(name: $0.0, type: .f32, shape: Shape($0.1)) }
+        var tensors = shapes.map { GGUFWriter.Declaration(name: $0.0, type: .f32, shape: Shape($0.1)) }
+        if let vector {
+            tensors.insert(
+                GGUFWriter.Declaration(name: vector.name, type: vector.type, shape: Shape([vector.values.count])), at: 0
+            )
+        }
         let path = folder.file("\(UUID().uuidString).gguf")
         let writer = try GGUFWriter(path: path, metadata: metadata, tensors: tensors)
         for tensor in tensors {
-            try [UInt8](repeating: 0, count: tensor.byteCount).withUnsafeBytes { try writer.write($0, of: tensor.name) }
+            var bytes = [UInt8](repeating: 0, count: tensor.byteCount)
+            if tensor.name == vector?.name, tensor.type == .f32 {
+                bytes = (vector?.values ?? []).withUnsafeBytes(Array.init)
+            }
+            try bytes.withUnsafeBytes { try writer.write($0, of: tensor.name) }
         }
         try writer.commit()
         return path

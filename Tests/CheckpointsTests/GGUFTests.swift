@@ -28,6 +28,26 @@ import Testing
         try Samples("gguf").expectErrors { _ = try GGUFFile(path: $0) }
     }
 
+    /// Parts are one checkpoint: the first's metadata, every tensor, each from its file; the folder stands for the first.
+    @Test func partsAreOne() throws {
+        let samples = try Samples("gguf")
+        let names = (1...3).map { "three-0000\($0)-of-00003.gguf" }
+        let folder = TemporaryFolder()
+        for name in names { folder.write(try MappedFile(path: samples.path(valid: name)).whole.array, name) }
+        let file = try #require(try openCheckpoint(folder.path) as? GGUFFile)
+        #expect(file.place == folder.file(names[0]))
+        #expect(file.names == ["a", "b", "c"])
+        #expect(file.names.map { file.file(of: $0) } == names.map { folder.file($0) })
+        #expect(file.sourceFiles.map(\.path) == names.map { folder.file($0) })
+        #expect(file.metadata("general.name")?.string == "in parts")
+        for name in file.names { file.willNeed(name) }
+        for name in file.names { file.dontNeed(name) }
+        try file.checkUnchanged()
+        // Another model's file beside them leaves open which is meant.
+        folder.write(try MappedFile(path: samples.path(valid: "shapes.gguf")).whole.array, "other.gguf")
+        #expect(throws: CrayonError.self) { try openCheckpoint(folder.path) }
+    }
+
     @Test func everyTypeIsSampled() throws {
         let file = try GGUFFile(path: Samples("gguf").path(valid: "every-type.gguf"))
         #expect(file.names.compactMap { file.stored($0)?.type } == GGMLType.allCases)
@@ -122,7 +142,7 @@ import Testing
         #expect(file.metadata("g")?.array?.strings?.map(\.array) == [[0xff], []])
         #expect(file.tensor("bias")?.region.array == [Float(1), 2, 3].withUnsafeBytes(Array.init))
         #expect(file.stored("w")?.region.array == blocks.region.array)
-        #expect(file.mapping.count % 32 == 0)
+        #expect(file.sourceFiles.count == 1 && file.sourceFiles[0].byteCount % 32 == 0)
     }
 
     @Test func theWriterRefuses() throws {

@@ -62,4 +62,42 @@ import Testing
             atPath: source + "/model.safetensors", toPath: folder.file("model.safetensors"))
         #expect(try CheckpointModel.open(folder.path).configuration.vision?.featureLayer == expected)
     }
+
+    /// LLaVA's model with a file that says how pictures are prepared.
+    private func prepared(_ text: String, _ name: String = "preprocessor_config.json") throws -> CheckpointModel {
+        let folder = TemporaryFolder()
+        for file in ["config.json", "model.safetensors"] {
+            try FileManager.default.copyItem(
+                atPath: FixtureModels.path("llava") + "/" + file, toPath: folder.file(file))
+        }
+        folder.write(text, name)
+        return try withExtendedLifetime(folder) { try CheckpointModel.open(folder.path) }
+    }
+
+    @Test func preparationIsRead() throws {
+        let published =
+            #"{"crop_size": {"height": 28, "width": 28}, "do_center_crop": true, "size": {"shortest_edge": 28}, "#
+        let cut = try prepared(published + #""resample": 3, "image_std": [0.5, 0.25, 1]}"#)
+        #expect(cut.configuration.vision?.resize == .cropCentre && cut.warnings.isEmpty)
+        #expect(cut.configuration.vision?.imageStd == [0.5, 0.25, 1])
+        let padded = try prepared(published + #""do_pad": true, "do_center_crop_": 1}"#)
+        #expect(padded.configuration.vision?.resize == .pad && padded.warnings.isEmpty)
+        // transformers 5 has it in another file.
+        let newer = try prepared(
+            #"{"image_processor": {"do_pad": true, "image_mean": [0.5, 0.5, 0.5]}, "patch_size": 14}"#,
+            "processor_config.json")
+        #expect(newer.configuration.vision?.resize == .pad)
+        #expect(newer.configuration.vision?.imageMean == [0.5, 0.5, 0.5])
+    }
+
+    @Test(arguments: [
+        (#"{"resample": 2}"#, "'resample' is 2"), (#"{"do_center_crop": false}"#, "'do_center_crop' is false"),
+        (#"{"do_normalize": false}"#, "'do_normalize' is false"),
+        (#"{"size": {"shortest_edge": 336}}"#, "'size.shortest_edge' is 336; the model sees 28 x 28"),
+        (#"{"crop_size": 14}"#, "'crop_size' is 14"),
+    ])
+    func whatIsNotFollowedIsReported(text: String, named: String) throws {
+        let model = try prepared(text)
+        #expect(model.warnings.count == 1 && model.warnings.allSatisfy { $0.contains(named) }, "\(model.warnings)")
+    }
 }

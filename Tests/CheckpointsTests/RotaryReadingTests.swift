@@ -25,6 +25,20 @@ import Testing
             (["rope_parameters": #"{"rope_type": "linear", "factor": 2.5, "rope_theta": 5000}"#], linear),
             (["rope_theta": "5000.0", "rope_scaling": #"{"type": "dynamic", "factor": 4.0}"#], dynamic),
             (["rope_parameters": #"{"rope_type": "dynamic", "factor": 4, "rope_theta": 5000}"#], dynamic),
+            (
+                [
+                    "rope_theta": "5000",
+                    "rope_scaling":
+                        #"{"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1, "high_freq_factor": 4, "#
+                        + #""original_max_position_embeddings": 8192}"#,
+                ], llama3(8192)
+            ),
+            (
+                [
+                    "rope_parameters": #"{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1.0, "#
+                        + #""high_freq_factor": 4.0, "rope_theta": 5000}"#
+                ], llama3(16)
+            ),
             // Both keys: the newer counts.
             (
                 ["rope_theta": "5000", "rope_scaling": #"{"rope_type": "dynamic", "type": "linear", "factor": 4}"#],
@@ -34,7 +48,37 @@ import Testing
         for (keys, expected) in spellings { #expect(try backbone(keys).rope == expected, "\(keys)") }
     }
 
-    @Test(arguments: ["yarn", "llama3", "longrope", "su", "ntk", ""]) func othersAreRefusedByName(kind: String) {
+    private func llama3(_ original: Int) -> RotaryConfiguration {
+        RotaryConfiguration(
+            base: 5000, maxPositions: 16,
+            scaling: .llama3(
+                parameters: Llama3Scaling(
+                    factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: original)))
+    }
+
+    /// One list of factors for all lengths is what a GGUF file's own frequencies become.
+    @Test func longropeWithOneListOfFactors() throws {
+        func scaling(_ members: String) throws -> RotaryConfiguration.Scaling {
+            try backbone(["rope_scaling": #"{"rope_type": "longrope", \#(members)}"#]).rope.scaling
+        }
+        let lists = #""short_factor": [1, 2.5], "long_factor": [1, 2.5]"#
+        #expect(try scaling(lists) == .frequencies(factors: [1, 2.5]))
+        #expect(try scaling(lists + #", "factor": 4, "attention_factor": 1"#) == .frequencies(factors: [1, 2.5]))
+        for (members, item, word) in [
+            (#""short_factor": [1, 2.5], "long_factor": [1, 3]"#, "rope_type", "differ between lengths"),
+            (lists + #", "factor": 4"#, "rope_type", "scales attention"),
+            (lists + #", "attention_factor": 1.2"#, "rope_type", "scales attention"),
+            (#""short_factor": [1], "long_factor": [1]"#, "short_factor", "1 numbers"),
+            (#""short_factor": [1, 0], "long_factor": [1, 0]"#, "short_factor", "the least 0.0"),
+            (#""long_factor": [1, 2]"#, "short_factor", ""),
+        ] {
+            let error = #expect(throws: CrayonError.self) { try scaling(members) }
+            #expect(error?.item == "key 'rope_scaling.\(item)'", "\(members)")
+            #expect(word.isEmpty || error?.found.contains(word) == true, "\(members): \(error?.found ?? "")")
+        }
+    }
+
+    @Test(arguments: ["yarn", "su", "ntk", ""]) func othersAreRefusedByName(kind: String) {
         for key in ["rope_scaling", "rope_parameters"] {
             for name in key == "rope_scaling" ? ["type", "rope_type"] : ["rope_type"] {
                 let error = #expect(throws: CrayonError.self) {
@@ -52,6 +96,17 @@ import Testing
             (#"{"type": "linear"}"#, "rope_scaling.factor"),
             (#"{"type": "dynamic", "factor": 0}"#, "rope_scaling.factor"),
             (#"{"type": "linear", "factor": "2"}"#, "rope_scaling.factor"), (#"{"type": 3}"#, "rope_scaling.type"),
+            (#"{"type": "llama3", "factor": 8, "high_freq_factor": 4}"#, "rope_scaling.low_freq_factor"),
+            (#"{"type": "llama3", "factor": 8, "low_freq_factor": 1}"#, "rope_scaling.high_freq_factor"),
+            (
+                #"{"type": "llama3", "factor": 8, "low_freq_factor": 4, "high_freq_factor": 4}"#,
+                "rope_scaling.high_freq_factor"
+            ),
+            (
+                #"{"type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4, "#
+                    + #""original_max_position_embeddings": 0}"#, "rope_scaling.original_max_position_embeddings"
+            ),
+            (#"{"type": "llama3", "low_freq_factor": 1, "high_freq_factor": 4}"#, "rope_scaling.factor"),
             ("[]", "rope_scaling"),
         ] {
             let error = #expect(throws: CrayonError.self) { try backbone(["rope_scaling": scaling]) }

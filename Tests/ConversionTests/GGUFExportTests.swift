@@ -21,7 +21,7 @@ import Testing
             try convert(CheckpointModel.open("\(Self.fixtures)/gguf/\(family)"), to: bundle, ["backbone=source"])
             let report = try GGUFExport(BundleReader(path: bundle), options: .init(type: .q80)).run(
                 to: "\(folder)/a.gguf")
-            #expect(report.warnings.contains { $0.contains("no tokenizer.model") })
+            #expect(report.warnings.contains { $0.contains("no vocabulary") })
             let made = try GGUFFile(path: "\(folder)/a.gguf")
             let expected = try GGUFFile(path: "\(Self.fixtures)/gguf/\(family)-q8_0.gguf")
             #expect(Set(made.names) == Set(expected.names))
@@ -84,6 +84,56 @@ import Testing
                 weight.dequantize(elements: 0..<count, into: &expected)
                 let tensor = try binding.tensor()
                 #expect(tensor.region.array == expected.withUnsafeBytes(Array.init), "\(binding.role)")
+            }
+        }
+    }
+
+    /// Frequencies of the model's own go through a bundle, a GGUF file and back, and through an export for transformers.
+    @Test(arguments: ["llama3-rope", "longrope-equal"]) func frequenciesComeBack(name: String) throws {
+        try withFolder { folder in
+            let (bundle, gguf) = ("\(folder)/a.crayon", "\(folder)/a.gguf")
+            try convert(CheckpointModel.open("\(Self.fixtures)/models/\(name)"), to: bundle)
+            let source = try BundleReader(path: bundle)
+            let (rope, size) = (source.configuration.backbone.rope, source.configuration.backbone.headSize)
+            let divisors = try #require(rope.frequencyDivisors(headSize: size))
+            let report = try GGUFExport(source, options: .init(type: .f32)).run(to: gguf)
+            #expect(report.warnings.allSatisfy { !$0.contains("rotary") })
+            let stored = try #require(try GGUFFile(path: gguf).tensor(GGUFFrequencies.name))
+            #expect(stored.region.array == divisors.withUnsafeBytes(Array.init))
+            let model = try CheckpointModel.open(gguf)
+            #expect(model.configuration.backbone.rope.scaling == .frequencies(factors: divisors))
+            #expect(!model.unused.contains { $0.name == GGUFFrequencies.name })
+
+            _ = try Export(source).run(to: "\(folder)/hf")
+            #expect(try CheckpointModel.open("\(folder)/hf").configuration.backbone.rope == rope)
+            try convert(model, to: "\(folder)/b.crayon")
+            _ = try Export(BundleReader(path: "\(folder)/b.crayon")).run(to: "\(folder)/back")
+            let back = try CheckpointModel.open("\(folder)/back").configuration.backbone.rope
+            #expect(back.scaling == .frequencies(factors: divisors))
+        }
+    }
+
+    /// llama.cpp reads frequencies of a Llama only.
+    @Test func frequenciesMakeALlama() throws {
+        try withFolder { folder in
+            let copy = "\(folder)/qwen2"
+            try FileManager.default.copyItem(atPath: "\(Self.fixtures)/models/qwen2", toPath: copy)
+            var config = try String(contentsOfFile: "\(copy)/config.json", encoding: .utf8)
+            config = config.replacing(
+                "\"rope_type\": \"default\"",
+                with: "\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4")
+            try config.write(toFile: "\(copy)/config.json", atomically: true, encoding: .utf8)
+            let source = try CheckpointModel.open(copy)
+            _ = try GGUFExport(source, options: .init(type: .f32)).run(to: "\(folder)/a.gguf")
+            let model = try CheckpointModel.open("\(folder)/a.gguf")
+            #expect(model.configuration.layout == "llama" && model.configuration.backbone.hasQueryKeyValueBias)
+            for role in [Role.backbone(0, .query), .backbone(1, .key, .bias)] {
+                let (read, original) = (try #require(try model.weight(role)), try #require(try source.weight(role)))
+                var a = [Float](repeating: 0, count: read.shape.count)
+                var b = a
+                read.dequantize(elements: 0..<a.count, into: &a)
+                original.dequantize(elements: 0..<b.count, into: &b)
+                #expect(a == b)
             }
         }
     }

@@ -131,7 +131,8 @@ import Testing
                     "\(folder)/in", to: out)
                 #expect(report.warnings.contains { $0.contains("quantized weights") })
                 #expect(report.files.contains("tokenizer.json"))
-                #expect((report.files.filter { $0.contains("-of-") }.count == 2) == (target == .safetensors))
+                #expect(report.files.filter { $0.contains("-00002.") }.count == 2)
+                #expect(report.files.filter { $0.hasSuffix(".index.json") }.count == 1)
                 let made = try openCheckpoint(out)
                 let source = try #require(try openWeights("\(folder)/in").tensor("a.weight"))
                 let tensor = try #require(try made.tensor("a.weight"))
@@ -146,12 +147,54 @@ import Testing
                 }
                 _ = try TensorConversion(options: .init(target: target, overwrites: true)).run("\(folder)/in", to: out)
                 #expect(try openCheckpoint(out).entry("a.weight")?.type == .f16)
+                // What was there in shards is one file now.
+                let name = [TensorConversion.Target.pytorch: "pytorch_model.bin", .npz: "model.npz"][target]
+                #expect(
+                    Set(try contents(of: out).keys) == [
+                        "config.json", name ?? "model.safetensors", "tokenizer.json",
+                    ])
             }
             // PyTorch's weights beside safetensors would not be read.
             #expect(throws: CrayonError.self) {
                 try TensorConversion(options: .init(target: .pytorch, overwrites: true)).run(
                     "\(folder)/in", to: "\(folder)/safetensors")
             }
+        }
+    }
+
+    /// Shards of PyTorch's and NumPy's files: as many as fit go into each, the index says which; a file that is missing is named.
+    @Test(arguments: [TensorConversion.Target.pytorch, .npz])
+    func archivesInShards(target: TensorConversion.Target) throws {
+        try withFolder { folder in
+            let sizes = [3, 5, 40, 1, 2, 2]
+            let tensors = sizes.enumerated().map { index, size in
+                Tensor(name: "t\(index)", shape: Shape([size]), values: (0..<size).map { Float($0 + 10 * index) })
+            }
+            try SafetensorsWriter.write(tensors, to: "\(folder)/a.safetensors")
+            let out = "\(folder)/out"
+            let report = try TensorConversion(options: .init(target: target, shardLimit: 32)).run(
+                "\(folder)/a.safetensors", to: out)
+            let base = target == .pytorch ? "pytorch_model" : "model"
+            let ending = target == .pytorch ? ".bin" : ".npz"
+            let files = (1...3).map { "\(base)-0000\($0)-of-00003\(ending)" }
+            #expect(report.files == files + ["\(base)\(ending).index.json"])
+            let map = try JSONReader(file: "\(out)/\(base)\(ending).index.json").object("weight_map")
+            #expect(map.object.names == (0..<6).map { "t\($0)" })
+            // 12 + 20 bytes, 160, and 4 + 8 + 8.
+            let expected = [0, 0, 1, 2, 2, 2].map { files[$0] }
+            #expect(try (0..<6).map { try map.string("t\($0)") } == expected)
+            let made = try openCheckpoint(out)
+            for tensor in tensors { #expect(try made.tensor(tensor.name)?.region.array == tensor.region.array) }
+            #expect(throws: CrayonError.self) {
+                try TensorConversion(options: .init(target: target)).run("\(folder)/a.safetensors", to: out)
+            }
+            try FileManager.default.removeItem(atPath: "\(out)/\(files[1])")
+            let error = #expect(throws: CrayonError.self) { try openCheckpoint(out) }
+            #expect(error?.description.contains(files[1]) == true)
+            // Without a limit there is one file.
+            _ = try TensorConversion(options: .init(target: target, overwrites: true)).run(
+                "\(folder)/a.safetensors", to: out)
+            #expect(try contents(of: out).keys.sorted() == [base + ending])
         }
     }
 

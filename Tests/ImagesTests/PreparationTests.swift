@@ -40,6 +40,8 @@ import Testing
         #expect(ImagePreparation(vision) == .collavo(size: 14))
         vision.resize = .cropCentre
         #expect(ImagePreparation(vision) == .clip(size: 14))
+        vision.resize = .pad
+        #expect(ImagePreparation(vision) == .padded(size: 14))
         vision.imageStd = [0, 1, 1]
         #expect(throws: CrayonError.self) { try ImagePreparation(vision).validate(in: "config.json") }
         vision.imageStd = [1, 1]

@@ -1,5 +1,6 @@
 import Architecture
 import Bytes
+import Foundation
 import Images
 import Inference
 import Models
@@ -75,6 +76,32 @@ import Testing
                 == "USER: <image>\nWhat? ASSISTANT: A horse</s>USER: {images}? ASSISTANT:")
         let placed = Turn(question: "What is <image>?", pictures: [Self.picture])
         #expect(try builder(.llava).text([placed]) == "USER: What is <image>? ASSISTANT:")
+    }
+
+    /// Conversations as the published chat template renders them, recorded by Scripts/reference/llava_processor.py. It has a space
+    /// where LLaVA was trained with its end token; LLaVA's documentation has the token, too.
+    @Test func llavaTemplateIsTheChatTemplates() throws {
+        struct Recorded: Decodable {
+            struct Case: Decodable {
+                var questions: [String]
+                var answers: [String]
+                var pictured: Bool
+                var text: String
+            }
+            var cases: [Case]
+        }
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        let data = try Data(contentsOf: root.appendingPathComponent("Fixtures/llava/prompts.json"))
+        let recorded = try JSONDecoder().decode(Recorded.self, from: data)
+        #expect(recorded.cases.count == 6)
+        for sample in recorded.cases {
+            let turns = sample.questions.enumerated().map { index, question in
+                Turn(
+                    question: question, pictures: sample.pictured && index == 0 ? [Self.picture] : [],
+                    answer: index < sample.answers.count ? sample.answers[index] : nil)
+            }
+            #expect(try builder(.llava).text(turns).replacingOccurrences(of: "</s>", with: " ") == sample.text)
+        }
     }
 
     @Test func braceNamesInAQuestionStay() throws {

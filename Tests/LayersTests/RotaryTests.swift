@@ -27,6 +27,26 @@ import Testing
         #expect(abs(rotary.table(length: 24).cosines[10 * 2 + 1] - 0.877_582_56) < 1e-6)
     }
 
+    /// Wavelengths below 8 stay, those above 32 are four times as long, in between both are mixed.
+    @Test func llama3ScalesByWavelength() {
+        let scaling = Llama3Scaling(
+            factor: 4, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 32)
+        let configuration = RotaryConfiguration(maxPositions: 128, scaling: .llama3(parameters: scaling))
+        let plain = RotaryConfiguration(maxPositions: 128).frequencies(base: 10000, headSize: 24)
+        let scaled = configuration.frequencies(base: 10000, headSize: 24)
+        let divisors = configuration.frequencyDivisors(headSize: 24) ?? []
+        #expect(scaled[0] == 1 && divisors[0] == 1)
+        // 10000^(1/12) is 2.15; its wavelength 13.54 keeps (32 / 13.54 - 1) / 3 = 0.4546 of its frequency.
+        #expect(abs(scaled[1] / plain[1] - (0.4546 + (1 - 0.4546) / 4)) < 1e-4)
+        #expect(scaled[3...] == plain[3...].map { $0 / 4 }[...] && divisors[3...].allSatisfy { $0 == 4 })
+        for index in 0..<12 { #expect(abs(plain[index] / divisors[index] / scaled[index] - 1) < 1e-6) }
+        // A position 4 times as far has the angle of a stretched frequency.
+        let table = RotaryEmbedding(configuration, headSize: 24).table(length: 40)
+        let unscaled = RotaryEmbedding(RotaryConfiguration(maxPositions: 128), headSize: 24).table(length: 40)
+        #expect(abs(table.cosines[36 * 12 + 5] - unscaled.cosines[9 * 12 + 5]) < 1e-6)
+        #expect(table.sines[36 * 12] == unscaled.sines[36 * 12])
+    }
+
     @Test func halvesRotate() {
         let table = RotaryEmbedding(RotaryConfiguration(maxPositions: 8), headSize: 4).table(length: 2)
         // One position, two heads; position 1 has angles 1 and 0.01.

@@ -2,17 +2,18 @@ public import Bytes
 public import Quantization
 public import Tensors
 
-/// One GGUF file, mapped: version 2 or 3, little-endian. Everything its head says is checked once, here, against the file's size; see
-/// `Formats/gguf.md` for what is accepted and what is refused.
+/// A GGUF file, mapped, or all parts of a model in several: version 2 or 3, little-endian. Everything that heads say is checked once, here,
+/// against the files' sizes; see `Formats/gguf.md` for what is accepted and what is refused.
 ///
 /// Names and rows are the file's own; `GGUFModel` gives them those of a checkpoint.
-public struct GGUFFile: SingleFileCheckpoint {
+public struct GGUFFile: Checkpoint {
     public let place: String
-    /// In the file's order.
+    /// In the order of the first part.
     public let metadata: [(name: String, value: GGUFValue)]
-    public let mapping: MappedFile
-    private let entries: [GGUFHeader.Entry]
-    private let positions: [String: Int]
+    public let names: [String]
+    private let parts: [GGUFPart]
+    /// Part and place in it.
+    private let positions: [String: (part: Int, entry: Int)]
     private let values: [String: Int]
 
     /// - Throws: `CrayonError` for a file that cannot be read or does not follow the format.
@@ -20,14 +21,19 @@ public struct GGUFFile: SingleFileCheckpoint {
         try self.init(mapping: MappedFile(path: path))
     }
 
+    /// - Parameter mapping: the file, or the first of its parts; the others lie beside it.
     public init(mapping: MappedFile) throws(CrayonError) {
-        let header = try GGUFHeader(mapping.whole, place: mapping.path)
+        let first = try GGUFPart(mapping: mapping)
+        parts = try GGUFSplit(first)?.parts() ?? [first]
         place = mapping.path
-        metadata = header.metadata
-        self.mapping = mapping
-        entries = header.entries
-        // Names and keys are unique: the header refuses one that comes twice.
-        positions = Dictionary(uniqueKeysWithValues: entries.enumerated().map { ($1.name, $0) })
+        metadata = first.header.metadata
+        // Names and keys are unique: each header refuses one that comes twice, and so do the parts together.
+        names = parts.flatMap { $0.header.entries.map(\.name) }
+        var positions: [String: (part: Int, entry: Int)] = [:]
+        for (part, content) in parts.enumerated() {
+            for (index, entry) in content.header.entries.enumerated() { positions[entry.name] = (part, index) }
+        }
+        self.positions = positions
         values = Dictionary(uniqueKeysWithValues: metadata.enumerated().map { ($1.name, $0) })
     }
 
@@ -36,32 +42,46 @@ public struct GGUFFile: SingleFileCheckpoint {
 
     public var format: String { "GGUF" }
 
-    public var names: [String] { entries.map(\.name) }
-
     public func metadata(_ key: String) -> GGUFValue? { values[key].map { metadata[$0].value } }
 
     /// The tensor as it lies in the file; nil for a name that is not there.
     public func stored(_ name: String) -> GGMLTensor? {
-        guard let entry = header(name) else { return nil }
+        guard let (part, entry) = find(name) else { return nil }
         return GGMLTensor(
             name: name, type: entry.type, shape: entry.shape,
-            region: mapping.region(offset: entry.offset, count: entry.byteCount))
+            region: part.mapping.region(offset: entry.offset, count: entry.byteCount))
     }
 
     public func entry(_ name: String) -> TensorEntry? {
-        header(name).map {
+        find(name).map { _, entry in
             TensorEntry(
-                name: name, type: $0.type.elementType ?? .f32, shape: $0.shape, encoding: $0.type.label,
-                byteCount: $0.byteCount, offset: $0.offset)
+                name: name, type: entry.type.elementType ?? .f32, shape: entry.shape, encoding: entry.type.label,
+                byteCount: entry.byteCount, offset: entry.offset)
         }
     }
 
     /// Over the mapped bytes where elements stand by themselves; otherwise dequantized to float32, by every call.
     public func tensor(_ name: String) -> Tensor? { stored(name)?.dense() }
 
-    public func range(of name: String) -> Range<Int>? {
-        header(name).map { $0.offset..<$0.offset + $0.byteCount }
+    public func file(of name: String) -> String { find(name)?.part.mapping.path ?? place }
+
+    public var sourceFiles: [SourceFile] {
+        parts.map { SourceFile(path: $0.mapping.path, byteCount: $0.mapping.count) }
     }
 
-    private func header(_ name: String) -> GGUFHeader.Entry? { positions[name].map { entries[$0] } }
+    public func willNeed(_ name: String) {
+        if let (part, entry) = find(name) { part.mapping.willNeed(offset: entry.offset, count: entry.byteCount) }
+    }
+
+    public func dontNeed(_ name: String) {
+        if let (part, entry) = find(name) { part.mapping.dontNeed(offset: entry.offset, count: entry.byteCount) }
+    }
+
+    public func checkUnchanged() throws(CrayonError) {
+        for part in parts { try part.mapping.checkUnchanged() }
+    }
+
+    private func find(_ name: String) -> (part: GGUFPart, entry: GGUFHeader.Entry)? {
+        positions[name].map { (parts[$0.part], parts[$0.part].header.entries[$0.entry]) }
+    }
 }

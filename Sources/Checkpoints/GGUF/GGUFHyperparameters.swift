@@ -47,20 +47,16 @@ struct GGUFHyperparameters {
             layerCount: try keys.extent("block_count", limit: 1 << 16), headCount: heads,
             keyValueHeadCount: keyValueHeads, headSize: headSize,
             intermediateSize: try keys.extent("feed_forward_length"), normEpsilon: Float(epsilon),
-            rope: try keys.rotary(), attentionForm: architecture == .internLM2 ? .fused : .separate,
+            rope: try keys.rotary(headSize: headSize), attentionForm: architecture == .internLM2 ? .fused : .separate,
             isHeadTied: file.stored("output.weight") == nil)
     }
 
     private static func architecture(of file: GGUFFile) throws(CrayonError) -> GGUFArchitecture {
-        func error(_ key: String, _ found: String, _ expected: String, _ advice: String? = nil) -> CrayonError {
-            CrayonError(
-                .unsupported, in: file.place, item: "key '\(key)'", found: found, expected: expected, advice: advice)
+        func error(_ key: String, _ found: String, _ expected: String) -> CrayonError {
+            CrayonError(.unsupported, in: file.place, item: "key '\(key)'", found: found, expected: expected)
         }
         if let kind = file.metadata("general.type")?.string, kind != "model" {
             throw error("general.type", "'\(kind)'", "'model'")
-        }
-        if let parts = file.metadata("split.count")?.integer, parts > 1 {
-            throw error("split.count", "one of \(parts) files", "one file", "Join them with llama-gguf-split --merge.")
         }
         let key = "general.architecture"
         let name = file.metadata(key)?.string
@@ -106,10 +102,7 @@ struct GGUFHyperparameters {
         object["rms_norm_eps"] = number(Self.shortest(Double(backbone.normEpsilon)))
         object["max_position_embeddings"] = .number(JSONNumber(rope.maxPositions))
         object["rope_theta"] = number(rope.base)
-        if case .linear(let factor) = rope.scaling {
-            object["rope_scaling"] = .object(
-                JSONObject(["type": "linear", "rope_type": "linear", "factor": number(factor)]))
-        }
+        if let scaling = rope.scalingObject { object["rope_scaling"] = .object(scaling) }
         object["tie_word_embeddings"] = .bool(backbone.isHeadTied)
         if let begin { object["bos_token_id"] = .number(JSONNumber(begin)) }
         if end.count == 1 { object["eos_token_id"] = .number(JSONNumber(end[0])) }
@@ -146,11 +139,6 @@ extension GGUFHyperparameters {
                     throw error(key, "\(value): \(meaning)", "none", .unsupported)
                 }
             }
-            if file.stored("rope_freqs.weight") != nil {
-                throw CrayonError(
-                    .unsupported, in: file.place, item: "tensor 'rope_freqs.weight'",
-                    found: "rotary frequencies of the model's own", expected: "none, or linear scaling")
-            }
         }
 
         func optionalExtent(_ key: String, limit: Int = LayoutContext.widthLimit) throws(CrayonError) -> Int? {
@@ -181,20 +169,29 @@ extension GGUFHyperparameters {
             throw error(key, "nothing", "a positive number", .missing)
         }
 
-        func rotary() throws(CrayonError) -> RotaryConfiguration {
+        func rotary(headSize: Int) throws(CrayonError) -> RotaryConfiguration {
             let positions = try optionalExtent("context_length", limit: 1 << 30) ?? 2048
             let base = try optionalPositive("rope.freq_base") ?? 10_000
             let older = try optionalPositive("rope.scale_linear")
             let key = "rope.scaling.type"
             let kind = file.metadata("\(prefix).\(key)")?.string ?? (older == nil ? "none" : "linear")
+            var rope = RotaryConfiguration(base: base, maxPositions: positions)
             switch kind {
-            case "none": return RotaryConfiguration(base: base, maxPositions: positions)
+            case "none": break
             case "linear":
                 let newer = try optionalPositive("rope.scaling.factor")
                 guard let factor = newer ?? older else { throw error("rope.scaling.factor", "nothing", "a factor") }
-                return RotaryConfiguration(base: base, maxPositions: positions, scaling: .linear(factor: factor))
+                rope.scaling = .linear(factor: factor)
             default: throw error(key, "'\(kind)'", "'none' or 'linear'", .unsupported)
             }
+            guard let scaling = try GGUFFrequencies.scaling(in: file, base: base, headSize: headSize) else {
+                return rope
+            }
+            guard rope.scaling == .none else {
+                throw error(key, "'\(kind)' beside the tensor 'rope_freqs.weight'", "one of the two", .unsupported)
+            }
+            rope.scaling = scaling
+            return rope
         }
     }
 }

@@ -37,7 +37,8 @@ public struct GGUFModel: Checkpoint {
         let layout: Layout = parameters.architecture == .internLM2 ? .internLM2 : .llama
         var sources: [String: Source] = [:]
         var names: [String] = []
-        for name in file.names {
+        // Rotary frequencies are part of config.json.
+        for name in file.names where name != GGUFFrequencies.name {
             guard let stored = file.stored(name) else { continue }
             let (given, source) = try Self.source(
                 name, stored, in: file, layout: layout, backbone: backbone, turns: turnsRows)
@@ -120,7 +121,7 @@ public struct GGUFModel: Checkpoint {
 
     public var format: String { file.format }
 
-    public func file(of name: String) -> String { place }
+    public func file(of name: String) -> String { sources[name]?.parts.first.map { file.file(of: $0) } ?? place }
 
     public var sourceFiles: [SourceFile] { file.sourceFiles }
 

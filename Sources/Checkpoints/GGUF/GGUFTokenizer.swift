@@ -5,11 +5,12 @@ import Tokenization
 /// The tokenizer in a GGUF file's metadata, as the files of a checkpoint.
 ///
 /// llama.cpp's `llama` vocabulary is a SentencePiece model taken apart: texts, scores and kinds of its pieces, cut by merging. What it
-/// does not say is how the original normalised texts; the model that is made here does not, as llama.cpp does not.
+/// does not say is how the original normalised texts; the model that is made here does not, as llama.cpp does not. A `gpt2` vocabulary
+/// becomes a `tokenizer.json`.
 struct GGUFTokenizer {
-    /// `tokenizer.model` and `tokenizer_config.json`, as far as the metadata have what is in them.
-    private(set) var files: [(name: String, bytes: [UInt8])] = []
-    private(set) var warnings: [String] = []
+    /// `tokenizer.model` or `tokenizer.json`, and `tokenizer_config.json`, as far as the metadata have what is in them.
+    var files: [(name: String, bytes: [UInt8])] = []
+    var warnings: [String] = []
 
     /// What llama.cpp's converter gives tokens that were added beside the model.
     static let addedScore: Float = -1000
@@ -17,6 +18,7 @@ struct GGUFTokenizer {
     /// - Throws: `CrayonError` for lists that do not go together.
     init(_ file: GGUFFile, begin: Int?, end: [Int]) throws(CrayonError) {
         let kind = file.metadata("tokenizer.ggml.model")?.string
+        var addsBegin: Bool? = file.metadata("tokenizer.ggml.add_bos_token")?.bool ?? (begin != nil)
         var special: [String: Int] = [:]
         special["bos_token"] = begin
         special["eos_token"] = end.first
@@ -25,7 +27,7 @@ struct GGUFTokenizer {
         var texts: [ByteRegion] = []
         var added: [(id: Int, text: String, isControl: Bool)] = []
         if kind == "llama" {
-            var pieces = try Self.pieces(file)
+            var pieces = try pieces(file)
             texts = pieces.map(\.text)
             added = pieces.enumerated().compactMap { id, piece in
                 guard piece.score == Self.addedScore, piece.kind == .control || piece.kind == .userDefined,
@@ -41,31 +43,38 @@ struct GGUFTokenizer {
             try addModel(pieces, of: file, begin: begin, end: end.first)
         } else {
             texts = file.metadata("tokenizer.ggml.tokens")?.array?.strings ?? []
-            warnings.append(
-                "\(file.place): \(kind.map { "a vocabulary of kind '\($0)'" } ?? "no vocabulary"), of which no SentencePiece "
-                    + "model can be made: 'crayon run' will need a tokenizer.model or a byte-level tokenizer.json")
+            if kind != "gpt2" {
+                warnings.append(
+                    "\(file.place): \(kind.map { "a vocabulary of kind '\($0)'" } ?? "no vocabulary"), of which no tokenizer can "
+                        + "be made: 'crayon run' will need a tokenizer.model or a tokenizer.json")
+            } else if try addBytePairs(file, begin: begin) {
+                // The file itself says what stands before a text.
+                addsBegin = nil
+            }
         }
-        addConfiguration(file, begin: begin, special: special, texts: texts, added: added)
+        addConfiguration(file, addsBegin: addsBegin, special: special, texts: texts, added: added)
     }
 
     private typealias Piece = (text: ByteRegion, score: Float, kind: SentencePieceModel.PieceKind)
 
-    /// The three lists side by side.
-    private static func pieces(_ file: GGUFFile) throws(CrayonError) -> [Piece] {
-        func list<Element>(
-            _ key: String, _ kind: String, _ read: (GGUFArray) -> [Element]?
-        ) throws(CrayonError) -> [Element] {
-            let value = file.metadata("tokenizer.ggml.\(key)")
-            guard let value, let array = value.array, let elements = read(array) else {
-                throw CrayonError(
-                    value == nil ? .missing : .malformed, in: file.place, item: "key 'tokenizer.ggml.\(key)'",
-                    found: value?.kind ?? "nothing", expected: "an array of \(kind)")
-            }
-            return elements
+    /// One of the lists of the vocabulary.
+    func list<Element>(
+        _ file: GGUFFile, _ key: String, _ kind: String, _ read: (GGUFArray) -> [Element]?
+    ) throws(CrayonError) -> [Element] {
+        let value = file.metadata("tokenizer.ggml.\(key)")
+        guard let value, let array = value.array, let elements = read(array) else {
+            throw CrayonError(
+                value == nil ? .missing : .malformed, in: file.place, item: "key 'tokenizer.ggml.\(key)'",
+                found: value?.kind ?? "nothing", expected: "an array of \(kind)")
         }
-        let texts = try list("tokens", "texts") { $0.strings }
-        let scores = try list("scores", "numbers") { $0.numbers }
-        let kinds = try list("token_type", "integers") { $0.integers }
+        return elements
+    }
+
+    /// The three lists side by side.
+    private func pieces(_ file: GGUFFile) throws(CrayonError) -> [Piece] {
+        let texts = try list(file, "tokens", "texts") { $0.strings }
+        let scores = try list(file, "scores", "numbers") { $0.numbers }
+        let kinds = try list(file, "token_type", "integers") { $0.integers }
         guard scores.count == texts.count, kinds.count == texts.count else {
             throw CrayonError(
                 .mismatch, in: file.place, item: "tokenizer.ggml",
@@ -136,11 +145,11 @@ struct GGUFTokenizer {
     }
 
     private mutating func addConfiguration(
-        _ file: GGUFFile, begin: Int?, special: [String: Int], texts: [ByteRegion],
+        _ file: GGUFFile, addsBegin: Bool?, special: [String: Int], texts: [ByteRegion],
         added: [(id: Int, text: String, isControl: Bool)]
     ) {
         var object = JSONObject()
-        object["add_bos_token"] = .bool(file.metadata("tokenizer.ggml.add_bos_token")?.bool ?? (begin != nil))
+        if let addsBegin { object["add_bos_token"] = .bool(addsBegin) }
         object["add_eos_token"] = .bool(file.metadata("tokenizer.ggml.add_eos_token")?.bool ?? false)
         var decoder = JSONObject()
         for token in added {

@@ -13,6 +13,8 @@ final class ConversionOutput {
     private var folder: OutputFolder?
     /// The files with tensors, in a folder.
     private(set) var weightNames: [String] = []
+    /// Files of an earlier checkpoint of the same format.
+    private let earlier: [String]
 
     /// - Throws: `CrayonError` for a file that is there and may not be replaced, and for a folder with weights of another format.
     init(_ path: String, isFile: Bool, target: TensorConversion.Target, overwrites: Bool) throws(CrayonError) {
@@ -23,6 +25,7 @@ final class ConversionOutput {
         self.target = target
         self.overwrites = overwrites
         if self.isFile {
+            earlier = []
             guard overwrites || !wasThere else { throw Self.isThere(path) }
             return
         }
@@ -32,9 +35,11 @@ final class ConversionOutput {
                 advice: "Name another folder.")
         }
         let present = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+        let own = present.filter { ShardPlan.names($0, baseName: target.baseName, ending: target.ending) }
+        earlier = own.sorted()
         let others = present.filter { name in
             TensorConversion.Target(name: name).map { $0 != target || $0 == .npz || $0 == .gguf } == true
-                && name != target.fileName
+                && !own.contains(name)
         }
         guard others.isEmpty else {
             throw CrayonError(
@@ -46,24 +51,28 @@ final class ConversionOutput {
 
     /// - Throws: `CrayonError` for a small file that is there and may not be replaced.
     func check(_ names: [String]) throws(CrayonError) {
-        for name in names + [target.fileName] where !overwrites {
+        for name in names + earlier where !overwrites {
             let file = "\(path)/\(name)"
             if FileManager.default.fileExists(atPath: file) { throw Self.isThere(file) }
         }
     }
 
     func sink(
-        _ declarations: [SafetensorsWriter.Declaration], shardLimit: Int
+        _ declarations: [SafetensorsWriter.Declaration], shardLimit: Int?
     ) throws(CrayonError) -> any TensorSink {
         if isFile { return try writer(path, declarations) }
         let folder = try OutputFolder(path)
         self.folder = folder
         guard target == .safetensors else {
-            weightNames = [target.fileName]
-            return try writer("\(path)/\(target.fileName)", declarations)
+            let archives = try ShardedArchives(
+                folder: path, target: target, declarations: declarations, limit: shardLimit, replaced: earlier
+            ) { (file, declarations) throws(CrayonError) in try self.writer(file, declarations) }
+            weightNames = archives.names
+            return archives
         }
         let writer = try ShardedSafetensorsWriter(
-            folder: path, declarations: declarations, shardLimit: shardLimit, overwrites: overwrites, in: folder)
+            folder: path, declarations: declarations, shardLimit: shardLimit ?? 5_000_000_000, overwrites: overwrites,
+            in: folder)
         weightNames = writer.paths.map { Folder.lastPart(of: $0) }
         return writer
     }

@@ -29,12 +29,17 @@ public struct TensorConversion: Sendable {
         }
 
         /// The file in a folder.
-        var fileName: String {
+        var fileName: String { baseName + ending }
+
+        /// What the names of files in a folder begin with, before the numbers of shards.
+        var baseName: String { self == .pytorch ? "pytorch_model" : "model" }
+
+        var ending: String {
             switch self {
-            case .safetensors: "model.safetensors"
-            case .pytorch: "pytorch_model.bin"
-            case .npz: "model.npz"
-            case .gguf: "model.gguf"
+            case .safetensors: ".safetensors"
+            case .pytorch: ".bin"
+            case .npz: ".npz"
+            case .gguf: ".gguf"
             }
         }
     }
@@ -43,11 +48,12 @@ public struct TensorConversion: Sendable {
         /// Nil for what the output's name calls for, or safetensors.
         public var target: Target?
         public var type: ExportOptions.DequantizedType
-        public var shardLimit: Int
+        /// Most bytes of tensors in a file of a folder; nil for 5 GB of safetensors, and one file of PyTorch's or NumPy's.
+        public var shardLimit: Int?
         public var overwrites: Bool
 
         public init(
-            target: Target? = nil, type: ExportOptions.DequantizedType = .source, shardLimit: Int = 5_000_000_000,
+            target: Target? = nil, type: ExportOptions.DequantizedType = .source, shardLimit: Int? = nil,
             overwrites: Bool = false
         ) {
             self.target = target

@@ -20,11 +20,19 @@ extension GGUFPlan {
         if architecture == .internLM2, backbone.hasOutputBias || backbone.hasMLPBias || backbone.hasQueryKeyValueBias {
             architecture = .llama
         }
+        // Of these architectures it reads a Llama's frequencies only, which may have Qwen2's biases.
+        let divisors = backbone.rope.frequencyDivisors(headSize: backbone.headSize)
+        if divisors != nil { architecture = .llama }
         addGeneral(architecture: architecture.name, name: Self.name(of: model), type: type)
         addParameters(backbone, architecture.name)
         let vocabulary = try GGUFVocabulary(model, isInternLM2: architecture == .internLM2)
         metadata += vocabulary.metadata
         warnings += vocabulary.warnings
+        if let divisors {
+            tensors.append(
+                PlannedTensor(
+                    name: GGUFFrequencies.name, type: .f32, shape: Shape([divisors.count]), source: .values(divisors)))
+        }
         try addTensors(model, architecture, type)
         warnOfFallbacks()
         warnOfWhatIsLeft(configuration, in: model)
@@ -49,7 +57,8 @@ extension GGUFPlan {
         add("rope.dimension_count", backbone.headSize)
         add("rope.freq_base", Float(backbone.rope.base))
         switch backbone.rope.scaling {
-        case .none: break
+        // Frequencies of their own are a tensor.
+        case .none, .llama3, .frequencies: break
         case .linear(let factor):
             metadata.append(("\(prefix).rope.scaling.type", .string("linear")))
             add("rope.scaling.factor", Float(factor))

@@ -33,10 +33,15 @@ extension GGUFPlan {
         if vision.activation == .gelu {
             warnings.append("llama.cpp computes the vision tower's GELU by its tanh approximation")
         }
+        let preparation =
+            switch vision.resize {
+            case .squeeze: "where this model's are squeezed into a square"
+            case .cropCentre: "where this model's are cut to a square"
+            case .pad: "as this model's are"
+            }
         warnings.append(
             "llama.cpp computes the projector's GELU by its tanh approximation, and prepares pictures in its own way: "
-                + "resized with padding, where this model's are "
-                + (vision.resize == .squeeze ? "squeezed into a square" : "cut to a square"))
+                + "resized with padding, \(preparation)")
         let type = options.type ?? .f16
         addGeneral(architecture: "clip", name: Self.name(of: model), type: type)
         addParameters(vision, width: configuration.backbone.hiddenSize)

@@ -7,12 +7,12 @@ import Tokenization
 /// A tokenizer as llama.cpp's metadata have it: texts, scores and kinds of all tokens, special ids, the chat template; as its converter
 /// writes them.
 struct GGUFVocabulary {
-    private(set) var metadata: [(name: String, value: GGUFWriter.Value)] = []
-    private(set) var warnings: [String] = []
+    var metadata: [(name: String, value: GGUFWriter.Value)] = []
+    var warnings: [String] = []
 
-    private var texts: [[UInt8]] = []
+    var texts: [[UInt8]] = []
     private var scores: [Float] = []
-    private var kinds: [Int32] = []
+    var kinds: [Int32] = []
 
     /// Scores of ids without a piece, and of tokens added beside the model.
     private static let unusedScore: Float = -10_000
@@ -20,14 +20,21 @@ struct GGUFVocabulary {
 
     /// - Parameter isInternLM2: whether llama.cpp's rules for InternLM2 apply, whose model has pieces for the use of others.
     init(_ model: any ModelSource, isInternLM2: Bool) throws(CrayonError) {
-        guard let file = model.file("tokenizer.model") else {
+        let pieces: SentencePieceModel
+        if let file = model.file("tokenizer.model") {
+            pieces = try SentencePieceModel(file.region, name: "\(model.place): tokenizer.model")
+        } else if let json = try Self.json(model), json.isBytePair, json.isByteLevel {
+            try addBytePairs(json, model)
+            return
+        } else if let json = try Self.json(model), let made = try SentencePieceModel(json) {
+            pieces = made
+        } else {
             metadata.append(("tokenizer.ggml.model", .string("none")))
             warnings.append(
-                "the model carries no tokenizer.model: the file has no vocabulary, and llama.cpp runs on token ids alone"
-            )
+                "the model carries no tokenizer that GGUF has a place for: no tokenizer.model, and no tokenizer.json with BPE; the "
+                    + "file has no vocabulary, and llama.cpp runs on token ids alone")
             return
         }
-        let pieces = try SentencePieceModel(file.region, name: "\(model.place): tokenizer.model")
         let files = try TokenizerFiles(place: model.place) { (name) throws(CrayonError) in model.file(name)?.region }
         addPieces(pieces, count: model.configuration.backbone.vocabularySize, isInternLM2: isInternLM2)
         let config = try Self.reader(model)
@@ -37,7 +44,9 @@ struct GGUFVocabulary {
             ("tokenizer.ggml.tokens", .strings(texts)), ("tokenizer.ggml.scores", .float32s(scores)),
             ("tokenizer.ggml.token_type", .int32s(kinds)),
         ]
-        try addSpecialTokens(pieces, files, model.configuration.tokens)
+        addSpecialTokens(
+            files, model.configuration.tokens, begin: pieces.beginText, end: pieces.endText,
+            unknown: pieces.pieces.firstIndex { $0.kind == .unknown })
         metadata.append(("tokenizer.ggml.add_space_prefix", .bool(pieces.addsDummyPrefix)))
         if let template = try config?.optionalString("chat_template") {
             metadata.append(("tokenizer.chat_template", .string(template)))
@@ -45,7 +54,12 @@ struct GGUFVocabulary {
         warnOfRules(pieces)
     }
 
-    private static func reader(_ model: any ModelSource) throws(CrayonError) -> JSONReader? {
+    private static func json(_ model: any ModelSource) throws(CrayonError) -> TokenizerJSON? {
+        guard let file = model.file("tokenizer.json") else { return nil }
+        return try TokenizerJSON(file.region, place: "\(model.place): tokenizer.json")
+    }
+
+    static func reader(_ model: any ModelSource) throws(CrayonError) -> JSONReader? {
         let name = "tokenizer_config.json"
         guard let file = model.file(name) else { return nil }
         let place = "\(model.place): \(name)"
@@ -78,6 +92,9 @@ struct GGUFVocabulary {
         _ files: TokenizerFiles, _ config: JSONReader?, _ tokens: SpecialTokens
     ) throws(CrayonError) {
         let decoder = try config?.optionalObject("added_tokens_decoder")
+        // Of a tokenizer.json, which says it itself.
+        var marked: [Int: Bool] = [:]
+        if case .json = files.vocabulary { for token in files.addedTokens { marked[Int(token.id)] = token.isSpecial } }
         var added: [(id: Int, text: String)] = files.addedTokens.map { (Int($0.id), $0.text) }
         added += tokens.added.map { ($0.value, $0.key) }
         var beyond: Set<String> = []
@@ -87,7 +104,7 @@ struct GGUFVocabulary {
                 continue
             }
             let entry = try decoder?.optionalObject(String(id))
-            let isSpecial = try entry?.optionalBool("special") ?? false
+            let isSpecial = try entry?.optionalBool("special") ?? marked[id] ?? false
             // The model's own text may have spaces in its way of writing them.
             texts[id] = Array(isSpecial ? text.utf8 : text.replacing("\u{2581}", with: " ").utf8)
             scores[id] = Self.addedScore
@@ -98,21 +115,24 @@ struct GGUFVocabulary {
         }
     }
 
-    private mutating func addSpecialTokens(
-        _ model: SentencePieceModel, _ files: TokenizerFiles, _ tokens: SpecialTokens
-    ) throws(CrayonError) {
-        func id(of text: [UInt8]) -> Int? { texts.firstIndex(of: text) }
+    /// - Parameters:
+    ///   - beginText: of the token that counts where the model names none, and `endText` likewise.
+    mutating func addSpecialTokens(
+        _ files: TokenizerFiles, _ tokens: SpecialTokens, begin beginText: [UInt8]?, end endText: [UInt8]?,
+        unknown: Int?
+    ) {
+        func id(of text: [UInt8]?) -> Int? { text.flatMap { texts.firstIndex(of: $0) } }
         func add(_ name: String, _ id: Int?) {
             guard let id, texts.indices.contains(id) else { return }
             metadata.append(("tokenizer.ggml.\(name)_token_id", .uint32(UInt32(id))))
         }
-        add("bos", tokens.begin ?? id(of: model.beginText))
-        add("eos", tokens.end.first ?? id(of: model.endText))
+        add("bos", tokens.begin ?? id(of: beginText))
+        add("eos", tokens.end.first ?? id(of: endText))
         if tokens.end.count > 1 { add("eot", tokens.end[1]) }
         if tokens.end.count > 2 {
             warnings.append("left out, since GGUF has two tokens that end an answer: \(tokens.end.dropFirst(2))")
         }
-        add("unknown", model.pieces.firstIndex { $0.kind == .unknown })
+        add("unknown", unknown)
         add("padding", files.specialTokens["pad_token"].flatMap { id(of: Array($0.utf8)) })
         metadata.append(("tokenizer.ggml.add_bos_token", .bool(tokens.begin != nil)))
     }

@@ -3,11 +3,16 @@ import JSON
 
 extension TokenizerJSON {
     /// The vocabulary and its merges.
-    func model() throws(CrayonError) -> BytePairModel {
+    func model(_ alphabet: BytePairModel.Alphabet) throws(CrayonError) -> BytePairModel {
         let model = try reader.object("model")
         // Files of early versions of the package do not say what kind they are.
         let kind = try model.optionalString("type") ?? "BPE"
-        guard kind == "BPE" else { throw refusal("model.type", "'\(kind)'", "'BPE'") }
+        guard kind == "BPE" else {
+            throw refusal(
+                "model.type", "'\(kind)'", "'BPE'",
+                advice: kind == "Unigram"
+                    ? "It was made of a SentencePiece model, which is read: put that tokenizer.model beside it." : nil)
+        }
         if let dropout = try model.optionalDouble("dropout"), dropout != 0 {
             throw refusal("model.dropout", "\(dropout)", "0: ids must not be left to chance")
         }
@@ -16,10 +21,11 @@ extension TokenizerJSON {
                 throw refusal("model.\(key)", "'\(text)'", "none")
             }
         }
-        if try model.optionalBool("byte_fallback") == true {
+        let fallsBack = try model.optionalBool("byte_fallback") ?? false
+        if fallsBack, alphabet == .bytes {
             throw refusal("model.byte_fallback", "true", "false: every byte has its character")
         }
-        let (ids, pieces) = try vocabulary(model.object("vocab"))
+        let (ids, pieces) = try vocabulary(model.object("vocab"), alphabet)
         var unknownID: Int32?
         if let unknown = try model.optionalString("unk_token") {
             unknownID = ids[Array(unknown.utf8)]
@@ -32,11 +38,11 @@ extension TokenizerJSON {
         return BytePairModel(
             ids: ids, pieces: pieces, merges: try merges(model.array("merges"), ids),
             ignoresMerges: try model.optionalBool("ignore_merges") ?? false, unknownID: unknownID,
-            fusesUnknown: try model.optionalBool("fuse_unk") ?? false)
+            fusesUnknown: try model.optionalBool("fuse_unk") ?? false, fallsBackToBytes: fallsBack, alphabet: alphabet)
     }
 
     private func vocabulary(
-        _ vocabulary: JSONReader
+        _ vocabulary: JSONReader, _ alphabet: BytePairModel.Alphabet
     ) throws(CrayonError) -> (ids: [[UInt8]: Int32], pieces: [BytePairModel.Piece?]) {
         let members = vocabulary.object.members
         // A table of one row for each id: ids may leave gaps, but no file makes it larger than itself.
@@ -56,7 +62,7 @@ extension TokenizerJSON {
                     .malformed, in: reader.place, item: "key 'model.vocab.\(text.prefix(60))'", found: "id \(id)",
                     expected: "another than that of '\(other.text.prefix(60))'")
             }
-            pieces[id] = BytePairModel.Piece(text)
+            pieces[id] = BytePairModel.Piece(text, alphabet)
             ids[Array(text.utf8)] = Int32(id)
         }
         return (ids, pieces)

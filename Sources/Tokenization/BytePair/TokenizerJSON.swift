@@ -1,7 +1,8 @@
 public import Bytes
 import JSON
 
-/// A `tokenizer.json`, the file of the Python package `tokenizers`, as far as it describes a byte-level BPE tokenizer.
+/// A `tokenizer.json`, the file of the Python package `tokenizers`, as far as it describes a BPE tokenizer: a byte-level one, or a
+/// SentencePiece model in this form.
 ///
 /// What such a tokenizer may consist of is listed in `Formats/tokenizer.md`; every other component is refused by its
 /// name, because ids would differ.
@@ -11,6 +12,13 @@ public struct TokenizerJSON: Sendable {
     /// - Throws: `CrayonError` for bytes that are no JSON object.
     public init(_ region: ByteRegion, place: String) throws(CrayonError) {
         reader = try JSONReader(JSONValue.parse(region, name: place), place: place)
+    }
+
+    /// Whether the model is one that is read; of a Unigram or WordPiece model nothing is.
+    public var isBytePair: Bool {
+        guard case .object(let model)? = reader.object["model"] else { return false }
+        guard case .string(let name)? = model["type"] else { return model["merges"] != nil }
+        return name == "BPE"
     }
 
     /// Whether words are cut into bytes, as opposed to a SentencePiece model in this form.
@@ -87,28 +95,23 @@ public struct TokenizerJSON: Sendable {
     /// Everything that encoding and decoding need.
     /// - Throws: `CrayonError` for components that are not supported, and for a broken vocabulary.
     func file() throws(CrayonError) -> BytePairFile {
-        guard isByteLevel else {
-            throw CrayonError(
-                .unsupported, in: reader.place, item: "key 'pre_tokenizer'", found: "no ByteLevel",
-                expected: "a byte-level tokenizer, as GPT-2, Llama 3 and Qwen2 have it",
-                advice: "A SentencePiece model in this form is read from the tokenizer.model that it was made of: put "
-                    + "that beside it.")
-        }
         _ = try begin()
+        guard isByteLevel else { return try spacedFile() }
         try checkDecoder()
         return BytePairFile(
-            place: reader.place, model: try model(), composes: try composes(), steps: try steps())
+            place: reader.place, model: try model(.bytes), normalizations: try composition(), steps: try steps(),
+            decoding: .bytes)
     }
 
-    private func composes() throws(CrayonError) -> Bool {
-        var composes = false
+    private func composition() throws(CrayonError) -> [BytePairFile.Normalization] {
+        var normalizations: [BytePairFile.Normalization] = []
         for value in Self.components(reader.object["normalizer"], list: "normalizers") {
             guard Self.type(value) == "NFC" else {
                 throw refusal("normalizer", Self.type(value) ?? value.kind, "NFC, or none")
             }
-            composes = true
+            normalizations = [.compose]
         }
-        return composes
+        return normalizations
     }
 
     private func steps() throws(CrayonError) -> [BytePairFile.Step] {
@@ -156,19 +159,20 @@ public struct TokenizerJSON: Sendable {
     }
 
     /// The parts of a component that may be a sequence; empty for null.
-    private static func components(_ value: JSONValue?, list: String) -> [JSONValue] {
+    static func components(_ value: JSONValue?, list: String) -> [JSONValue] {
         guard let value, case .object(let object) = value else { return value.map { $0 == .null ? [] : [$0] } ?? [] }
         guard type(value) == "Sequence", case .array(let parts)? = object[list] else { return [value] }
         // The parser bounds how deep a file nests.
         return parts.flatMap { components($0, list: list) }
     }
 
-    private static func type(_ value: JSONValue) -> String? {
+    static func type(_ value: JSONValue) -> String? {
         guard case .object(let object) = value, case .string(let name)? = object["type"] else { return nil }
         return name
     }
 
-    func refusal(_ key: String, _ found: String, _ expected: String) -> CrayonError {
-        CrayonError(.unsupported, in: reader.place, item: "key '\(key)'", found: found, expected: expected)
+    func refusal(_ key: String, _ found: String, _ expected: String, advice: String? = nil) -> CrayonError {
+        CrayonError(
+            .unsupported, in: reader.place, item: "key '\(key)'", found: found, expected: expected, advice: advice)
     }
 }

@@ -31,8 +31,12 @@ struct Convert: ParsableCommand {
     @Option(name: .long, help: ArgumentHelp("Type of the weights: source, f32, f16 or bf16.", valueName: "type"))
     var type = ExportOptions.DequantizedType.source
 
-    @Option(name: .long, help: ArgumentHelp("Bytes of a file of safetensors at most, in GB.", valueName: "n"))
-    var shardSize = 5.0
+    @Option(
+        name: .long,
+        help: ArgumentHelp(
+            "Bytes of a folder's file at most, in GB: safetensors 5 unless given, PyTorch's and NumPy's in one file.",
+            valueName: "n"))
+    var shardSize: Double?
 
     @Flag(name: .long, help: "Replace files that are there.")
     var overwrite = false
@@ -40,6 +44,7 @@ struct Convert: ParsableCommand {
     @OptionGroup var common: CommonOptions
 
     func validate() throws {
+        guard let shardSize else { return }
         guard shardSize > 0, shardSize < 1e6 else {
             throw ValidationError("--shard-size \(shardSize); expected above 0")
         }
@@ -49,7 +54,8 @@ struct Convert: ParsableCommand {
         common.apply()
         let display = ProgressDisplay(quiet: common.quiet || common.json)
         let options = TensorConversion.Options(
-            target: to, type: type, shardLimit: max(1, Int(shardSize * 1e9)), overwrites: overwrite)
+            target: to, type: type, shardLimit: shardSize.map { max(1, Int($0 * 1e9)) },
+            overwrites: overwrite)
         let report = try TensorConversion(options: options).run(model, to: output) { progress in
             display.update(label: progress.tensor, done: progress.doneBytes, total: progress.totalBytes)
         }
