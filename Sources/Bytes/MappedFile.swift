@@ -7,7 +7,7 @@
 /// A whole file mapped read-only.
 ///
 /// A file that shrinks while it is mapped faults on access, which ends a program as `MappingFault` says. Readers that
-/// hold a file for long check `isUnchanged()` too: bytes that change in place do not fault.
+/// hold a file for long check `checkUnchanged()` too: bytes that change in place do not fault.
 public final class MappedFile: Sendable {
     public let path: String
     private let descriptor: Int32
@@ -71,18 +71,21 @@ public final class MappedFile: Sendable {
     public func dontNeed(offset: Int, count: Int) { advise(offset, count, MADV_DONTNEED, growing: false) }
 
     /// Whether size and modification time are still those seen at open.
-    public func isUnchanged() -> Bool {
+    private func isUnchanged() -> Bool {
         var status = stat()
         return fstat(descriptor, &status) == 0 && FileIdentity(status) == identity
     }
 
     /// - Throws: `CrayonError` when the file has changed since it was opened.
     public func checkUnchanged() throws(CrayonError) {
-        guard isUnchanged() else {
-            throw CrayonError(
-                .mismatch, in: path, found: "the file changed while it was being read",
-                advice: "Run again when it is whole.")
-        }
+        guard isUnchanged() else { throw Self.hasChanged(path) }
+    }
+
+    /// What is said of a file that somebody has changed since it was opened.
+    public static func hasChanged(_ path: String) -> CrayonError {
+        CrayonError(
+            .mismatch, in: path, found: "the file changed while it was being read",
+            advice: "Run again when whatever writes it is done.")
     }
 
     private func advise(_ offset: Int, _ count: Int, _ advice: Int32, growing: Bool) {

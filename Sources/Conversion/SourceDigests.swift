@@ -66,11 +66,8 @@ final class SourceDigests: Sendable {
                 mapping.dontNeed(offset: start, count: count)
                 hashed += count
             }
-            guard mapping.count == file.byteCount, mapping.isUnchanged() else {
-                throw CrayonError(
-                    .io, in: file.path, found: "a file that changed while it was read",
-                    advice: "Wait until whatever writes it is done, then convert again.")
-            }
+            guard mapping.count == file.byteCount else { throw MappedFile.hasChanged(file.path) }
+            try mapping.checkUnchanged()
             sources.append(
                 BundleSource(
                     name: Folder.lastPart(of: file.path), origin: origin,
