@@ -83,9 +83,9 @@ final class TemporaryFolder {
         file.willNeed(offset: 0, count: 200)
         file.dontNeed(offset: 0, count: 200)
         #expect(file.whole.array == Array(0..<200))
-        #expect(file.isUnchanged())
+        try file.checkUnchanged()
         try Data([1]).write(to: URL(fileURLWithPath: folder.path + "/a"))
-        #expect(!file.isUnchanged())
+        #expect(throws: MappedFile.hasChanged(file.path)) { try file.checkUnchanged() }
     }
 
     @Test func mapsAnEmptyFile() throws {
