@@ -49,9 +49,10 @@ public struct SHA256Digest: Hashable, Sendable, CustomStringConvertible {
 /// SHA-256 over bytes that arrive in pieces; libcrypto picks the processor's SHA instructions.
 public final class SHA256Hasher {
     private let context: OpaquePointer
+    private static let hasBegun = ccrypto_begin() == 1
 
     public init() {
-        guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+        guard Self.hasBegun, let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
             preconditionFailure("libcrypto has no SHA-256")
         }
         self.context = context

@@ -38,14 +38,24 @@ final class SourceDigests: Sendable {
     /// Tells how many bytes the conversion has read.
     func advance(by bytes: Int) { converted.add(bytes, ordering: .relaxed) }
 
-    func cancel() { isCancelled.store(true, ordering: .relaxed) }
+    /// Returns when the hasher has ended, whether it was done or not.
+    func cancel() {
+        isCancelled.store(true, ordering: .relaxed)
+        wait()
+    }
 
     /// Waits for the digests; the conversion has read all that it will.
     func finish() throws(CrayonError) -> [BundleSource] {
         converted.store(Int.max / 2, ordering: .relaxed)
-        done.wait()
+        wait()
         guard let outcome = result.withLock({ $0 }) else { preconditionFailure("signalled without a result") }
         return try outcome.get()
+    }
+
+    private func wait() {
+        done.wait()
+        // For who waits after this.
+        done.signal()
     }
 
     private func hash() throws(CrayonError) -> [BundleSource] {
