@@ -35,7 +35,8 @@ static void on_read(png_structp png, png_bytep target, png_size_t count) {
     source->position += count;
 }
 
-// libpng's own limits are a million pixels a side and 8 MB for each ancillary chunk; the caller limits the area.
+// libpng's own limit is a million pixels a side; the caller limits the area. Chunks that say nothing about the pixels are passed
+// over: some are given as much memory as they claim to need before a byte of them is read.
 static png_structp make_reader(reader *source, png_infop *info) {
     png_structp png = png_create_read_struct(PNG_LIBPNG_VER_STRING, source->reason, on_error, on_warning);
     if (png == NULL) {
@@ -49,6 +50,7 @@ static png_structp make_reader(reader *source, png_infop *info) {
         return NULL;
     }
     png_set_read_fn(png, source, on_read);
+    png_set_keep_unknown_chunks(png, PNG_HANDLE_CHUNK_NEVER, NULL, -1);
     return png;
 }
 

@@ -82,6 +82,19 @@ import Testing
         }
     }
 
+    /// A chunk that claims to be of gigabytes costs nothing, and one that is not needed may hold anything.
+    @Test func forgedChunks() throws {
+        let png = try ImageFixture.bytes("rgb8.png")
+        let behindHeader = 33
+        let claims = Array(png[..<behindHeader]) + [0x70, 0xff, 0xff, 0xff] + Array("eXIf".utf8) + png[behindHeader...]
+        let error = #expect(throws: CrayonError.self) { try RGBImage(ByteRegion(copying: claims), name: "a.png") }
+        #expect(error?.code == .malformed)
+        let body = Array("iCCP".utf8) + [UInt8](repeating: 0xff, count: 9)
+        let odd = Array(png[..<behindHeader]) + [0, 0, 0, 9] + body + crc(body[...]) + png[behindHeader...]
+        #expect(
+            try RGBImage(ByteRegion(copying: odd), name: "a.png") == RGBImage(ByteRegion(copying: png), name: "a.png"))
+    }
+
     /// PNG's checksum of a chunk's kind and body.
     private func crc(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
         var register = UInt32.max
