@@ -202,6 +202,9 @@ def convert(source: Path, output: Path, *options: str) -> str:
 
 def shards(folder: Path, index: str) -> Tensors:
     """All tensors of a folder in shards; each file must hold what the index says, and no more."""
+    if not (folder / index).exists():
+        # One tensor is one file, without an index.
+        return load(folder / index.removesuffix(".index.json"))
     files: dict[str, list[str]] = {}
     for name, file in json.loads((folder / index).read_text())["weight_map"].items():
         files.setdefault(file, []).append(name)
