@@ -2,6 +2,7 @@
 #include "table.h"
 
 #include <math.h>
+#include <pthread.h>
 
 // NormalFloat4 (Dettmers et al. 2023, appendix E), as float32.
 const float ck_nf4_map[16] = {
@@ -126,7 +127,7 @@ const float ck_unsigned_dynamic_map[256] = {
     0.9824219f, 0.9894531f, 0.9964844f, 1.0f,
 };
 
-uint16_t ck_nf4_bf16_cells[128][64];
+static uint16_t bf16_cells[128][64];
 
 // As the reference computes it: thresholds that x / absmax is above.
 static int nf4_code(uint32_t magnitude, uint32_t sign, float reciprocal) {
@@ -136,7 +137,7 @@ static int nf4_code(uint32_t magnitude, uint32_t sign, float reciprocal) {
     return sign ? 15 - code : code;
 }
 
-__attribute__((constructor)) static void make_bf16_cells(void) {
+static void make_bf16_cells(void) {
     for (uint32_t m = 0; m < 128; m++) {
         const uint32_t absmax = 127 << 7 | m;
         const float reciprocal = 1.0f / ck_float(absmax << 16);
@@ -150,7 +151,13 @@ __attribute__((constructor)) static void make_bf16_cells(void) {
                 if (nf4_code(absmax - middle, sign, reciprocal) == code) last = middle;
                 else beyond = middle;
             }
-            ck_nf4_bf16_cells[m][cell] = (uint16_t)((last == first + 31 ? 1023 : last) << 4 | (uint32_t)code);
+            bf16_cells[m][cell] = (uint16_t)((last == first + 31 ? 1023 : last) << 4 | (uint32_t)code);
         }
     }
+}
+
+const uint16_t (*ck_nf4_bf16_cells(void))[64] {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, make_bf16_cells);
+    return (const uint16_t(*)[64])bf16_cells;
 }

@@ -24,6 +24,7 @@ CK_INLINE uint32_t largest_word(__m512i words) {
 
 // As nf4_quantize64 of bfloat16.
 CK_INLINE int64_t nf4_quantize64_bf16(const uint16_t *source, int64_t blocks, uint8_t *codes, float *absmax) {
+    const uint16_t(*table)[64] = ck_nf4_bf16_cells();
     for (int64_t b = 0; b < blocks; b++, source += QUANTIZED_BLOCK, codes += QUANTIZED_BLOCK / 2) {
         // A page ahead, for the processor's own prefetching ends with the page.
         _mm_prefetch((const char *)(source + 2048), _MM_HINT_T0);
@@ -40,7 +41,7 @@ CK_INLINE int64_t nf4_quantize64_bf16(const uint16_t *source, int64_t blocks, ui
             continue;
         }
         absmax[b] = ck_float(largest << 16);
-        const uint16_t *own = ck_nf4_bf16_cells[largest & 127];
+        const uint16_t *own = table[largest & 127];
         const __m512i cells[2] = {_mm512_loadu_si512(own), _mm512_loadu_si512(own + 32)};
         const __m512i all = _mm512_set1_epi16((int16_t)largest);
         const __m512i c0 = nf4_bf16_codes32(x0, m0, all, cells), c1 = nf4_bf16_codes32(x1, m1, all, cells);

@@ -168,7 +168,8 @@ extern const int32_t ck_nf4_cell_codes[32];
 // are that of 0; thresholds are at least 36 apart), those of negative values behind those of positive ones, hold 16 times the
 // greatest distance for which the code is the cell's first, plus that code, from 15 down for negative values; one less beyond.
 // Exponents do not matter while neither absmax nor its reciprocal is near a limit of float32: see the next two.
-extern uint16_t ck_nf4_bf16_cells[128][64];
+// [128][64], made when first asked for.
+const uint16_t (*ck_nf4_bf16_cells(void))[64];
 enum { CK_NF4_BF16_LEAST = 27 << 7, CK_NF4_BF16_MOST = (227 << 7) - 1 };
 
 // A block of ck_nf4_quantize: `size` elements whose largest magnitude has these bits, all finite.

@@ -29,9 +29,10 @@ struct GGUFSplit {
     /// Nil for a file that stands alone.
     /// - Throws: `CrayonError` for numbers that make no sense.
     init?(_ part: GGUFPart) throws(CrayonError) {
-        guard try Self.integer("split.count", in: part) ?? 1 != 1 else { return nil }
+        let count = try Self.integer("split.count", in: part) ?? 1
+        guard count != 1 else { return nil }
         first = part
-        count = try Self.integer("split.count", in: part) ?? 1
+        self.count = count
         guard let number = try Self.integer("split.no", in: part) else {
             throw Self.error(part, .missing, "split.no", "nothing", "the number of this part, from 0")
         }
